@@ -1,0 +1,86 @@
+"""One line per event, with the request's id; never a token, a request body or an image.
+
+Label Studio shows an annotator nothing of an error in a click, so the log is where its cause and remedy are found.
+"""
+
+import contextvars
+import logging
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from sam_backend.errors import SamBackendError
+
+_FORMAT = "%(asctime)s %(levelname)s %(name)s [%(request_id)s] %(message)s"
+_LONGEST = 2000
+
+
+@dataclass(slots=True)
+class Trace:
+    """What one request has done so far.
+
+    Attributes:
+        request_id: stands in each of the request's log lines and in its answer's `X-Request-ID`.
+        stages: seconds spent in each stage, by name, in the order of first use.
+    """
+
+    request_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    stages: dict[str, float] = field(default_factory=dict)
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Note seconds spent in a stage; a stage that is entered twice adds up."""
+        self.stages[stage] = self.stages.get(stage, 0.0) + seconds
+
+
+_current: contextvars.ContextVar[Trace | None] = contextvars.ContextVar("trace", default=None)
+
+
+def current() -> Trace | None:
+    """The trace of the request that this thread answers, if it answers one."""
+    return _current.get()
+
+
+@contextmanager
+def traced() -> Iterator[Trace]:
+    """Give everything that happens inside one request id."""
+    trace = Trace()
+    token = _current.set(trace)
+    try:
+        yield trace
+    finally:
+        _current.reset(token)
+
+
+def configure(level: str) -> None:
+    """Send all log lines of the process to standard error, one line each."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_OneLine(_FORMAT))
+    handler.addFilter(_add_request_id)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # At DEBUG it prints addresses, and an address can carry a signature that opens the image.
+    logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def describe(error: SamBackendError) -> str:
+    """A named error as one line: name, what was wrong, what to do next."""
+    return f"{type(error).__name__}: {error}"
+
+
+def milliseconds(stages: dict[str, float]) -> str:
+    """Stages as `fetch=3.1ms decode=12.0ms`, or `-`."""
+    return " ".join(f"{name}={seconds * 1000:.1f}ms" for name, seconds in stages.items()) or "-"
+
+
+def _add_request_id(record: logging.LogRecord) -> bool:
+    trace = current()
+    record.request_id = trace.request_id if trace else "-"
+    return True
+
+
+class _OneLine(logging.Formatter):
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # A message can quote what a stranger sent; a line break in it must not begin a forged line.
+        record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")[:_LONGEST]
+        return super().formatMessage(record)

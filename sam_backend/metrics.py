@@ -1,0 +1,64 @@
+"""What the service counts and times, for `/metrics`.
+
+The metrics are of the process, as Prometheus wants them: one service runs in one process.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from sam_backend import logs
+
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+REGISTRY = CollectorRegistry()
+REQUESTS = Counter("sam_requests", "Requests answered.", ["endpoint", "status"], registry=REGISTRY)
+REQUEST_SECONDS = Histogram(
+    "sam_request_seconds", "Seconds to answer a request.", ["endpoint"], buckets=_SECONDS, registry=REGISTRY
+)
+STAGE_SECONDS = Histogram(
+    "sam_stage_seconds", "Seconds in a stage of a request.", ["stage"], buckets=_SECONDS, registry=REGISTRY
+)
+ENCODES = Counter("sam_encodes", "Images that went through the encoder.", registry=REGISTRY)
+CACHE_HITS = Counter("sam_cache_hits", "Look-ups that found their entry.", ["cache"], registry=REGISTRY)
+CACHE_MISSES = Counter("sam_cache_misses", "Look-ups that did not.", ["cache"], registry=REGISTRY)
+ERRORS = Counter("sam_errors", "Errors by name.", ["error"], registry=REGISTRY)
+WARM_QUEUE = Gauge("sam_warm_queue", "Images that wait to be warmed.", registry=REGISTRY)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Time a stage: for `/metrics`, and for the log line of the request that is being answered.
+
+    Stages: `fetch`, `decode_image`, `encode`, `decode`, `upscale`, `rle`.
+    """
+    started = time.perf_counter()
+    try:
+        yield
+    finally:
+        seconds = time.perf_counter() - started
+        STAGE_SECONDS.labels(name).observe(seconds)
+        trace = logs.current()
+        if trace:
+            trace.add(name, seconds)
+
+
+def count_lookup(name: str, hit: bool) -> None:
+    """Count a look-up in the cache of that name: `embeddings` or `images`."""
+    (CACHE_HITS if hit else CACHE_MISSES).labels(name).inc()
+
+
+def exposition() -> bytes:
+    """All metrics in Prometheus' text format."""
+    return generate_latest(REGISTRY) + generate_latest(_process())
+
+
+@cache
+def _process() -> CollectorRegistry:
+    # Made at the first question: it reads /proc, which an import must not.
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    return registry
