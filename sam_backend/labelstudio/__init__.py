@@ -1,0 +1,1 @@
+"""The platform wing: the only code that knows Label Studio's wire format."""

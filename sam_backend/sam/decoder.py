@@ -1,0 +1,74 @@
+"""Embedding and prompt → low-resolution masks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_backend.errors import PromptError
+from sam_backend.sam import geometry
+from sam_backend.sam.model import CompiledSam
+from sam_backend.sam.types import Embedding, Prompt
+
+PADDING_LABEL = -1.0
+BOX_LABELS = (2.0, 3.0)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LowResMasks:
+    """The decoder's answer to one prompt.
+
+    Attributes:
+        logits: float32 (4, h, w); mask 0 is the one for unambiguous prompts, 1 to 3 are the alternatives.
+        iou_predictions: float32 (4,).
+    """
+
+    logits: NDArray[np.float32]
+    iou_predictions: NDArray[np.float32]
+
+
+def decode(model: CompiledSam, embedding: Embedding, prompt: Prompt) -> LowResMasks:
+    """Decode one prompt.
+
+    Raises:
+        PromptError: a coordinate is not finite, there are two boxes, or `mask_input` has another model's size.
+    """
+    point_coords, point_labels = _as_points(prompt, embedding)
+    request = model.decoder_request()
+    request.infer(
+        {
+            "image_embeddings": embedding.features["image_embeddings"],
+            "point_coords": point_coords[None],
+            "point_labels": point_labels[None],
+            **_as_mask(prompt, model.info.low_res_size),
+        }
+    )
+    # The request's buffers belong to the next inference of this thread: copy.
+    logits = request.get_tensor("low_res_masks").data[0].astype(np.float32)
+    return LowResMasks(logits, request.get_tensor("iou_predictions").data[0].astype(np.float32))
+
+
+def _as_points(prompt: Prompt, embedding: Embedding) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Points, then the box's corners; without a box, the padding point that SAM's prompt encoder expects."""
+    if len(prompt.boxes) > 1:
+        raise PromptError(f"{len(prompt.boxes)} boxes in one prompt.", "Give one box.")
+    corners = prompt.boxes.reshape(-1, 2)
+    coords = np.concatenate([prompt.points, corners])
+    if not np.isfinite(coords).all():
+        raise PromptError("A coordinate is not a finite number.", "Draw the prompt again.")
+    scaled = geometry.to_input(coords, embedding.original_size, embedding.input_size)
+    if len(corners):
+        return scaled, np.array([*prompt.point_labels, *BOX_LABELS], np.float32)
+    padding = np.zeros((1, 2), np.float32)
+    return np.concatenate([scaled, padding]), np.array([*prompt.point_labels, PADDING_LABEL], np.float32)
+
+
+def _as_mask(prompt: Prompt, low_res_size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
+    if prompt.mask_input is None:
+        return {
+            "mask_input": np.zeros((1, 1, *low_res_size), np.float32),
+            "has_mask_input": np.zeros(1, np.float32),
+        }
+    if prompt.mask_input.shape != (1, *low_res_size):
+        raise PromptError(f"mask_input has shape {prompt.mask_input.shape}, this model's is {(1, *low_res_size)}.")
+    return {"mask_input": prompt.mask_input[None], "has_mask_input": np.ones(1, np.float32)}

@@ -1,0 +1,75 @@
+"""Every rounding, scaling and padding between original pixels and input pixels.
+
+Frames: *original* pixels are those of the upright image; *input* pixels those of the image after its longest side was
+resized to `image_size`; the *low-resolution* grid is the decoder's own, a quarter of the input in SAM. Sizes are (H, W),
+coordinates (x, y). The arithmetic is that of segment-anything's `ResizeLongestSide` and `Sam.postprocess_masks`.
+"""
+
+import cv2
+import numpy as np
+import PIL.Image
+from numpy.typing import NDArray
+
+from sam_backend.sam.types import Size
+
+
+def input_size(original_size: Size, image_size: int) -> Size:
+    """(H, W) in input pixels of an image of `original_size`: the longest side becomes `image_size`, at least 1 pixel."""
+    scale = image_size / max(original_size)
+    height, width = (max(1, int(side * scale + 0.5)) for side in original_size)
+    return height, width
+
+
+def to_input(points: NDArray[np.float64], original_size: Size, input_size: Size) -> NDArray[np.float32]:
+    """Move points from original to input pixels.
+
+    Args:
+        points: float64 (..., 2), (x, y) in original pixels.
+
+    Returns:
+        float32 (..., 2), (x, y) in input pixels, unrounded.
+    """
+    scale = np.array([input_size[1] / original_size[1], input_size[0] / original_size[0]])
+    return (points * scale).astype(np.float32)
+
+
+def resize_and_pad(rgb: NDArray[np.uint8], image_size: int) -> tuple[NDArray[np.uint8], Size]:
+    """Resize the longest side to `image_size` and put the picture in the top left corner of a black square.
+
+    The filter is PIL's bilinear one, which antialiases: the one that SAM was trained with.
+
+    Args:
+        rgb: uint8 (H, W, 3) in original pixels.
+
+    Returns:
+        uint8 (1, image_size, image_size, 3), and (H, W) of the picture in input pixels.
+    """
+    height, width = rgb.shape[:2]
+    size = input_size((height, width), image_size)
+    canvas = np.zeros((1, image_size, image_size, 3), np.uint8)
+    resized = PIL.Image.fromarray(rgb).resize((size[1], size[0]), PIL.Image.Resampling.BILINEAR)
+    canvas[0, : size[0], : size[1]] = np.asarray(resized)
+    return canvas, size
+
+
+def low_res_size(grid: Size, input_size: Size, image_size: int) -> Size:
+    """(H, W) of the part of the low-resolution `grid` that shows the picture and not the padding, rounded up."""
+    height, width = (-(-side * cells // image_size) for side, cells in zip(input_size, grid, strict=True))
+    return height, width
+
+
+def upscale(
+    low_res: NDArray[np.float32], input_size: Size, original_size: Size, image_size: int
+) -> NDArray[np.float32]:
+    """Bring low-resolution logits to original pixels as segment-anything does: to the input, crop, to the original.
+
+    Args:
+        low_res: float32 (h, w) logits on the decoder's grid.
+
+    Returns:
+        float32 (H, W) logits in original pixels.
+    """
+    square = cv2.resize(low_res, (image_size, image_size), interpolation=cv2.INTER_LINEAR)
+    picture = square[: input_size[0], : input_size[1]]
+    enlarged = cv2.resize(picture, (original_size[1], original_size[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(enlarged, np.float32)
