@@ -3,10 +3,10 @@
 The metrics are of the process, as Prometheus wants them: one service runs in one process.
 """
 
+import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
@@ -46,9 +46,25 @@ def stage(name: str) -> Iterator[None]:
             trace.add(name, seconds)
 
 
-def count_lookup(name: str, hit: bool) -> None:
-    """Count a look-up in the cache of that name: `embeddings` or `images`."""
-    (CACHE_HITS if hit else CACHE_MISSES).labels(name).inc()
+def count_cache(*, hit: bool, cache: str = "embeddings") -> None:
+    """Count a look-up in the cache of `embeddings` or of decoded `images`."""
+    (CACHE_HITS if hit else CACHE_MISSES).labels(cache).inc()
+
+
+def count_encode() -> None:
+    """Count an image that went through the encoder."""
+    ENCODES.inc()
+
+
+def count_error(error: Exception) -> None:
+    """Count an error by the name of its class."""
+    ERRORS.labels(type(error).__name__).inc()
+
+
+def count_request(endpoint: str, status: int, seconds: float) -> None:
+    """Count and time an answered request."""
+    REQUESTS.labels(endpoint, str(status)).inc()
+    REQUEST_SECONDS.labels(endpoint).observe(seconds)
 
 
 def exposition() -> bytes:
@@ -56,7 +72,7 @@ def exposition() -> bytes:
     return generate_latest(REGISTRY) + generate_latest(_process())
 
 
-@cache
+@functools.cache
 def _process() -> CollectorRegistry:
     # Made at the first question: it reads /proc, which an import must not.
     registry = CollectorRegistry()
