@@ -10,7 +10,7 @@ from sam_backend import __version__, settings
 from sam_backend.errors import SamBackendError, StartError
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType[tuple[float, ...]]):
     """So many numbers with commas between them, such as 120,80."""
 
     def __init__(self, names: str) -> None:
@@ -39,7 +39,7 @@ def cli() -> None:
 
 @cli.command()
 def serve() -> None:
-    """Serve Label Studio.
+    r"""Serve Label Studio.
 
     \b
     sam-backend serve                        the built-in model on http://127.0.0.1:9090
@@ -58,7 +58,9 @@ def serve() -> None:
 @click.option("--point", "points", type=Numbers("X,Y"), multiple=True, help="A pixel of the object. Repeatable.")
 @click.option("--negative", "negatives", type=Numbers("X,Y"), multiple=True, help="A pixel beside it. Repeatable.")
 @click.option("--box", type=Numbers("X0,Y0,X1,Y1"), help="A box around the object.")
-@click.option("--output", type=click.Path(path_type=Path), required=True, help="Write the mask here (black and white PNG).")
+@click.option(
+    "--output", type=click.Path(path_type=Path), required=True, help="Write the mask here (black and white PNG)."
+)
 @click.option("--overlay", type=click.Path(path_type=Path), help="Write the image with the mask and the prompts here.")
 def segment(
     image: Path,
@@ -68,7 +70,7 @@ def segment(
     output: Path,
     overlay: Path | None,
 ) -> None:
-    """Segment one object of IMAGE without Label Studio, by the same path.
+    r"""Segment one object of IMAGE without Label Studio, by the same path.
 
     Coordinates are pixels of the upright image, (0, 0) in the top left corner.
 

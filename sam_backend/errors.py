@@ -18,6 +18,7 @@
     │   ├── ImageUnreadableError   not an image, or a broken one                               422
     │   ├── ImageUnavailableError  the server answered with an error, or not at all            502
     │   └── ImageTimeoutError      the server was too slow                                     504
+    ├── OutputError                a file cannot be written                                    500
     └── ModelError                 OpenVINO failed                                             500
 
 `sam_backend.server` maps each to its HTTP status by the attribute `status`.
@@ -122,6 +123,10 @@ class ImageTimeoutError(ImageError):
     """The image's server was too slow."""
 
     status = 504
+
+
+class OutputError(SamBackendError):
+    """A file cannot be written."""
 
 
 class ModelError(SamBackendError):

@@ -7,7 +7,8 @@ from sam_backend import metrics
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.single_flight import SingleFlight
 from sam_backend.sam import decoder, encoder, masks
-from sam_backend.sam.model import CompiledSam, ModelInfo, check_device, compile_model, read_info
+from sam_backend.sam.folder import ModelInfo, read_info
+from sam_backend.sam.model import CompiledSam, check_device, compile_model
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
 from sam_backend.settings import BUILTIN_MODEL, Settings
 
@@ -17,7 +18,7 @@ EmbeddingKey = tuple[str, str]
 class Segmenter:
     """Answers prompts on images with one model. Threads share it.
 
-    Making one reads and checks the model folder, which is quick; the model itself is compiled on first use or by `load`.
+    Making one reads and checks the model folder, which is quick; the model is compiled on first use or by `load`.
 
     Raises:
         ModelFolderError: the model folder is missing, broken, or made of two halves.
@@ -63,7 +64,7 @@ class Segmenter:
         """The image's embedding: from the cache, or computed once however many ask."""
         key = (image.digest, self.model_version)
         embedding = self._embeddings.get(key)
-        metrics.count_cache(hit=embedding is not None)
+        metrics.count_lookup("embeddings", embedding is not None)
         if embedding is not None:
             return embedding
         return self._flights.do(key, lambda: self._encode(key, image))
@@ -75,7 +76,7 @@ class Segmenter:
             model = self.load()
             with metrics.stage("encode"):
                 embedding = encoder.encode(model, image, self.model_version)
-            metrics.count_encode()
+            metrics.ENCODES.inc()
             self._embeddings.put(key, embedding)
         return embedding
 

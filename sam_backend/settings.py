@@ -79,17 +79,23 @@ class Settings(BaseModel):
         description="Address to listen on; `0.0.0.0` lets other machines in, then set `BASIC_AUTH_USER` too.",
     )
     port: int = Field(
-        9090, ge=1, le=65535,
+        9090,
+        ge=1,
+        le=65535,
         validation_alias="PORT",
         description="Port to listen on.",
     )
     threads: int = Field(
-        8, ge=1, le=256,
+        8,
+        ge=1,
+        le=256,
         validation_alias="SAM_THREADS",
         description="Requests that are answered at the same time.",
     )
     model: str = Field(
-        BUILTIN_MODEL, min_length=1, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        BUILTIN_MODEL,
+        min_length=1,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         validation_alias="SAM_MODEL",
         description="Model to serve: `builtin`, or the name of a folder in `SAM_MODEL_DIR`.",
     )
@@ -99,7 +105,8 @@ class Settings(BaseModel):
         description="Folder of exported models, one sub-folder each.",
     )
     device: str = Field(
-        "CPU", pattern=r"^[A-Z]+(\.\d+)?(:[A-Z0-9.,]+)?$",
+        "CPU",
+        pattern=r"^[A-Z]+(\.\d+)?(:[A-Z0-9.,]+)?$",
         validation_alias="SAM_DEVICE",
         description="OpenVINO device: `CPU`, `GPU`, `NPU`, `AUTO`.",
     )
@@ -109,7 +116,9 @@ class Settings(BaseModel):
         description="Arithmetic that OpenVINO is asked for: `f32`, `bf16` or `f16`.",
     )
     inference_threads: int = Field(
-        0, ge=0, le=1024,
+        0,
+        ge=0,
+        le=1024,
         validation_alias="SAM_INFERENCE_THREADS",
         description="CPU threads for one inference; `0`: as many as OpenVINO thinks best.",
     )
@@ -119,7 +128,9 @@ class Settings(BaseModel):
         description="Memory for embeddings (vit_b: 4 MiB an image).",
     )
     warm_queue: int = Field(
-        64, ge=0, le=100_000,
+        64,
+        ge=0,
+        le=100_000,
         validation_alias="SAM_WARM_QUEUE",
         description="Opened tasks that may wait for their embedding in the background; `0` turns warming off.",
     )
@@ -129,12 +140,15 @@ class Settings(BaseModel):
         description="Largest image file.",
     )
     max_image_pixels: int = Field(
-        100_000_000, ge=1,
+        100_000_000,
+        ge=1,
         validation_alias="SAM_MAX_IMAGE_PIXELS",
         description="Most pixels of an image.",
     )
     image_timeout: float = Field(
-        20.0, gt=0, le=600,
+        20.0,
+        gt=0,
+        le=600,
         validation_alias="SAM_IMAGE_TIMEOUT",
         description="Seconds that fetching an image may take in all.",
     )

@@ -33,7 +33,7 @@ class SingleFlight(Generic[Key, Value]):
     def _run(self, key: Key, future: "Future[Value]", compute: Callable[[], Value]) -> None:
         try:
             future.set_result(compute())
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 (those who wait must be told, whatever it was)
             future.set_exception(error)
         finally:
             # The result is set first: who comes after this line finds the value where `compute` left it.

@@ -11,6 +11,8 @@ def encode(model: CompiledSam, image: Image, model_version: str) -> Embedding:
     """Encode one image.
 
     Args:
+        model: shared by all threads.
+        image: the upright image.
         model_version: recorded in the embedding, so that no other model decodes it.
 
     Returns:

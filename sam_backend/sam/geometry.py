@@ -1,8 +1,8 @@
 """Every rounding, scaling and padding between original pixels and input pixels.
 
 Frames: *original* pixels are those of the upright image; *input* pixels those of the image after its longest side was
-resized to `image_size`; the *low-resolution* grid is the decoder's own, a quarter of the input in SAM. Sizes are (H, W),
-coordinates (x, y). The arithmetic is that of segment-anything's `ResizeLongestSide` and `Sam.postprocess_masks`.
+resized to `image_size`; the *low-resolution* grid is the decoder's own, a quarter of the input in SAM. Sizes are
+(H, W), coordinates (x, y). The arithmetic is segment-anything's: `ResizeLongestSide` and `Sam.postprocess_masks`.
 """
 
 import cv2
@@ -14,7 +14,7 @@ from sam_backend.sam.types import Size
 
 
 def input_size(original_size: Size, image_size: int) -> Size:
-    """(H, W) in input pixels of an image of `original_size`: the longest side becomes `image_size`, at least 1 pixel."""
+    """(H, W) in input pixels: the longest side becomes `image_size`, and no side less than 1."""
     scale = image_size / max(original_size)
     height, width = (max(1, int(side * scale + 0.5)) for side in original_size)
     return height, width
@@ -25,12 +25,15 @@ def to_input(points: NDArray[np.float64], original_size: Size, input_size: Size)
 
     Args:
         points: float64 (..., 2), (x, y) in original pixels.
+        original_size: (H, W) of the upright image.
+        input_size: (H, W) of the resized picture.
 
     Returns:
         float32 (..., 2), (x, y) in input pixels, unrounded.
     """
     scale = np.array([input_size[1] / original_size[1], input_size[0] / original_size[0]])
-    return (points * scale).astype(np.float32)
+    moved: NDArray[np.float32] = (points * scale).astype(np.float32)
+    return moved
 
 
 def resize_and_pad(rgb: NDArray[np.uint8], image_size: int) -> tuple[NDArray[np.uint8], Size]:
@@ -40,6 +43,7 @@ def resize_and_pad(rgb: NDArray[np.uint8], image_size: int) -> tuple[NDArray[np.
 
     Args:
         rgb: uint8 (H, W, 3) in original pixels.
+        image_size: side of the square.
 
     Returns:
         uint8 (1, image_size, image_size, 3), and (H, W) of the picture in input pixels.
@@ -65,6 +69,9 @@ def upscale(
 
     Args:
         low_res: float32 (h, w) logits on the decoder's grid.
+        input_size: (H, W) of the picture in input pixels, padding excluded.
+        original_size: (H, W) to bring them to.
+        image_size: side of the model's square input.
 
     Returns:
         float32 (H, W) logits in original pixels.

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from sam_backend.sam import geometry
 from sam_backend.sam.decoder import LowResMasks
-from sam_backend.sam.model import ModelInfo
+from sam_backend.sam.folder import ModelInfo
 from sam_backend.sam.types import Embedding, Mask, Prompt
 
 STABILITY_OFFSET = 1.0

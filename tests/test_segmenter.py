@@ -1,0 +1,112 @@
+"""The hall: one encode an image, however many ask, and nothing for a prompt that points at nothing."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from sam_backend import metrics
+from sam_backend.errors import ModelFolderError, PromptError, SettingError
+from sam_backend.sam.types import Image, Prompt
+from sam_backend.segmenter import Segmenter
+from sam_backend.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> Segmenter:
+    return Segmenter(Settings())
+
+
+def picture(seed: int, height: int = 120, width: int = 180) -> Image:
+    rng = np.random.default_rng(seed)
+    rgb = np.full((height, width, 3), 90, np.uint8) + rng.integers(0, 9, (height, width, 3), np.uint8)
+    rgb[30:80, 40:110] = (200, 60, 40)
+    return Image(rgb, f"picture-{seed}-{height}-{width}")
+
+
+def click(x: float, y: float, label: int = 1) -> Prompt:
+    return Prompt(points=np.array([[x, y]]), point_labels=np.array([label]))
+
+
+def encodes() -> float:
+    return metrics.REGISTRY.get_sample_value("sam_encodes_total") or 0.0
+
+
+def test_a_click_on_a_red_rectangle_gives_that_rectangle(segmenter: Segmenter) -> None:
+    image = picture(0)
+    (mask,) = segmenter.segment(image, click(75, 55))
+    truth = np.zeros(image.original_size, np.bool_)
+    truth[30:80, 40:110] = True
+    assert mask.bitmap.shape == image.original_size
+    assert (mask.bitmap & truth).sum() / (mask.bitmap | truth).sum() >= 0.9
+    assert 0.5 <= mask.score <= 1.1
+    assert 0 <= mask.stability <= 1
+
+
+def test_eight_threads_asking_for_one_new_image_encode_it_once(segmenter: Segmenter) -> None:
+    image, before = picture(1), encodes()
+    with ThreadPoolExecutor(8) as pool:
+        masks = [mask for (mask,) in pool.map(lambda _: segmenter.segment(image, click(75, 55)), range(16))]
+    assert encodes() - before == 1
+    assert len({mask.bitmap.tobytes() for mask in masks}) == 1
+
+
+@pytest.mark.parametrize("prompt", [Prompt(), click(75, 55, label=0)], ids=["nothing", "a negative click alone"])
+def test_pointing_at_nothing_answers_nothing_and_encodes_nothing(segmenter: Segmenter, prompt: Prompt) -> None:
+    before = encodes()
+    assert segmenter.segment(picture(2), prompt) == []
+    assert encodes() == before
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        click(float("nan"), 5),
+        Prompt(boxes=np.array([[0.0, 0, 5, 5], [0, 0, 9, 9]])),
+        Prompt(boxes=np.array([[0.0, 0, 5, 5]]), mask_input=np.zeros((1, 3, 3), np.float32)),
+    ],
+    ids=["not a number", "two boxes", "a mask of another size"],
+)
+def test_a_prompt_without_meaning_is_a_named_error(segmenter: Segmenter, prompt: Prompt) -> None:
+    with pytest.raises(PromptError):
+        segmenter.segment(picture(3), prompt)
+
+
+def test_the_earlier_mask_guides_the_next_click(segmenter: Segmenter) -> None:
+    image = picture(4)
+    (first,) = segmenter.segment(image, click(75, 55))
+    second = Prompt(
+        points=np.array([[75.0, 55], [50, 40]]), point_labels=np.array([1, 1]), mask_input=first.low_res_logits[None]
+    )
+    (mask,) = segmenter.segment(image, second)
+    assert (mask.bitmap & first.bitmap).sum() / (mask.bitmap | first.bitmap).sum() >= 0.8
+
+
+@pytest.mark.parametrize("size", [(1, 300), (300, 1), (1, 1), (40, 30)])
+def test_odd_sizes_are_answered_at_their_own_size(segmenter: Segmenter, size: tuple[int, int]) -> None:
+    image = picture(5, *size)
+    for mask in segmenter.segment(image, Prompt(boxes=np.array([[0.0, 0, size[1], size[0]]]))):
+        assert mask.bitmap.shape == size
+
+
+def test_a_budget_too_small_for_one_embedding_still_answers() -> None:
+    segmenter = Segmenter(Settings(memory_cache=1))
+    assert segmenter.segment(picture(6), click(75, 55))
+
+
+def test_the_version_names_model_weights_and_precision(segmenter: Segmenter) -> None:
+    model, weights, *precision = segmenter.model_version.split("-")
+    assert (model, weights) == ("builtin", segmenter.info.checkpoint_sha256[:8])
+    assert precision[-1] == "f32"
+    assert Segmenter(Settings(precision="bf16")).model_version != segmenter.model_version
+
+
+def test_the_model_is_compiled_on_first_use_only() -> None:
+    assert not Segmenter(Settings()).loaded
+
+
+def test_a_missing_model_or_device_stops_the_start() -> None:
+    with pytest.raises(ModelFolderError):
+        Segmenter(Settings(model="vit_x"))
+    with pytest.raises(SettingError, match="SAM_DEVICE = 'NPU'"):
+        Segmenter(Settings(device="NPU"))
