@@ -1,0 +1,197 @@
+"""Read a label config: which images a task has, which controls ask for masks, which control takes the answer.
+
+Label Studio's tags and attributes are not case sensitive, and `toName` may name several objects with commas.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from xml.etree.ElementTree import Element, ParseError
+
+import defusedxml.ElementTree
+from defusedxml import DefusedXmlException
+
+from sam_backend.errors import LabelConfigError
+
+MAX_CHARACTERS = 2_000_000
+ANSWER_KINDS = ("brushlabels", "brush")
+POINT_KINDS = ("keypointlabels", "keypoint")
+RECTANGLE_KINDS = ("rectanglelabels", "rectangle")
+PROMPT_KINDS = POINT_KINDS + RECTANGLE_KINDS
+
+
+@dataclass(frozen=True, slots=True)
+class ImageTag:
+    """An `<Image>`.
+
+    Attributes:
+        name: the name that controls and regions refer to.
+        value: where a task holds its address, as written, such as `$image` or `$pages.front`.
+        is_list: the value leads to a list of addresses (`valueList`), one for each `item_index`.
+    """
+
+    name: str
+    value: str
+    is_list: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """One `<Label>`; Label Studio writes `alias` into annotations where there is one, else `value`."""
+
+    value: str
+    alias: str = ""
+
+    @property
+    def stored(self) -> str:
+        """The name that stands in annotations."""
+        return self.alias or self.value
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A control on one image.
+
+    Attributes:
+        name: the `from_name` of its regions.
+        to_name: the image's name.
+        kind: the tag in lower case, which is also the `type` of its regions.
+        labels: the labels that it offers.
+        labels_from: the task field that further labels come from (`value="$labels"`), or empty.
+    """
+
+    name: str
+    to_name: str
+    kind: str
+    labels: tuple[Label, ...] = ()
+    labels_from: str = ""
+
+    def label(self, stored: str) -> Label | None:
+        """The label that annotations know by this name: by what Label Studio stores first, then by value."""
+        by_stored = (label for label in self.labels if label.stored == stored)
+        by_value = (label for label in self.labels if label.value == stored)
+        return next(by_stored, None) or next(by_value, None)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelConfig:
+    """What matters to us of a label config. Each prompt's image has an answer, and each answer's image a prompt.
+
+    Attributes:
+        images: the images that can be prompted.
+        answers: the controls that take masks, in the config's order, those with labels before those without.
+        prompts: the keypoint and rectangle controls.
+    """
+
+    images: tuple[ImageTag, ...]
+    answers: tuple[Control, ...]
+    prompts: tuple[Control, ...]
+
+    def image_for(self, to_name: str) -> ImageTag:
+        """The image of that name. Raises LabelConfigError when there is none with prompts and answers."""
+        for image in self.images:
+            if image.name == to_name:
+                return image
+        raise LabelConfigError(f"The label config has no prompted <Image> named {to_name!r}.", "Save the config again.")
+
+    def answers_for(self, to_name: str) -> tuple[Control, ...]:
+        """The controls that can take a mask of that image; at least one."""
+        self.image_for(to_name)
+        return tuple(control for control in self.answers if control.to_name == to_name)
+
+    def prompt_control(self, from_name: object, to_name: object, kind: object) -> Control | None:
+        """The control that a region comes from, or None when it is none of ours."""
+        wanted = (from_name, to_name, kind)
+        return next((found for found in self.prompts if (found.name, found.to_name, found.kind) == wanted), None)
+
+
+def parse(label_config: str | None) -> LabelConfig:
+    """Read a label config's XML.
+
+    Raises LabelConfigError, naming what is missing: XML that can be read, an `<Image>` with a name and a value, a
+    `<BrushLabels>` or `<Brush>` on it, a keypoint or rectangle control on it. XML entities are refused.
+    """
+    root = _read(label_config)
+    images = tuple(_images(root))
+    if not images:
+        raise LabelConfigError(
+            "The label config has no <Image> with a name and a value.", 'Add <Image name="image" value="$image"/>.'
+        )
+    answers = _controls_on(root, images, ANSWER_KINDS)
+    if not answers:
+        raise LabelConfigError(
+            "The label config has no control for masks on its <Image>.",
+            "Add a <BrushLabels> (or <Brush>) with the image's name in toName.",
+        )
+    prompts = _controls_on(root, images, PROMPT_KINDS)
+    if not prompts:
+        raise LabelConfigError(
+            "The label config has no prompt on its <Image>.",
+            'Add <KeyPointLabels> or <RectangleLabels> with smart="true" and the image\'s name in toName.',
+        )
+    return _connected(images, answers, prompts)
+
+
+def _connected(images: tuple[ImageTag, ...], answers: tuple[Control, ...], prompts: tuple[Control, ...]) -> LabelConfig:
+    """Keep the images that have a way in and a way out."""
+    served = {control.to_name for control in answers} & {control.to_name for control in prompts}
+    if not served:
+        raise LabelConfigError(
+            "The label config has its prompts and its brush on different images.", "Give them the same toName."
+        )
+    return LabelConfig(
+        images=tuple(image for image in images if image.name in served),
+        answers=tuple(sorted((c for c in answers if c.to_name in served), key=lambda c: ANSWER_KINDS.index(c.kind))),
+        prompts=tuple(control for control in prompts if control.to_name in served),
+    )
+
+
+def _read(label_config: str | None) -> Element:
+    if label_config is None or not label_config.strip():
+        raise LabelConfigError("The label config is empty.", "Give the project a label config with an <Image>.")
+    if len(label_config) > MAX_CHARACTERS:
+        raise LabelConfigError(f"The label config has more than {MAX_CHARACTERS} characters.", "Make it shorter.")
+    try:
+        return defusedxml.ElementTree.fromstring(label_config)
+    except (ParseError, DefusedXmlException, ValueError) as error:
+        raise LabelConfigError(
+            f"The label config is not XML that we read: {error}.", "Check it in Label Studio's editor."
+        ) from error
+
+
+def _images(root: Element) -> Iterator[ImageTag]:
+    for tag in root.iter():
+        if tag.tag.lower() != "image":
+            continue
+        attributes = _attributes(tag)
+        name, listed, value = (attributes.get(key, "") for key in ("name", "valuelist", "value"))
+        if name and (listed or value):
+            yield ImageTag(name, listed or value, bool(listed))
+
+
+def _controls_on(root: Element, images: tuple[ImageTag, ...], kinds: tuple[str, ...]) -> tuple[Control, ...]:
+    names = {image.name for image in images}
+    found = (control for tag in root.iter() if tag.tag.lower() in kinds for control in _controls(tag))
+    return tuple(control for control in found if control.to_name in names)
+
+
+def _controls(tag: Element) -> Iterator[Control]:
+    """One control for each object that the tag points to."""
+    attributes = _attributes(tag)
+    name = attributes.get("name", "")
+    labels = tuple(_labels(tag))
+    source = re.fullmatch(r"\$(.+)", attributes.get("value", ""))
+    for to_name in attributes.get("toname", "").split(","):
+        if name and to_name.strip():
+            yield Control(name, to_name.strip(), tag.tag.lower(), labels, source[1] if source else "")
+
+
+def _labels(tag: Element) -> Iterator[Label]:
+    for child in tag.iter():
+        attributes = _attributes(child)
+        if child.tag.lower() == "label" and attributes.get("value"):
+            yield Label(attributes["value"], attributes.get("alias", ""))
+
+
+def _attributes(tag: Element) -> dict[str, str]:
+    return {key.lower(): value.strip() for key, value in tag.attrib.items()}
