@@ -64,7 +64,7 @@ class Segmenter:
         """The image's embedding: from the cache, or computed once however many ask."""
         key = (image.digest, self.model_version)
         embedding = self._embeddings.get(key)
-        metrics.count_lookup("embeddings", embedding is not None)
+        metrics.count_cache(hit=embedding is not None)
         if embedding is not None:
             return embedding
         return self._flights.do(key, lambda: self._encode(key, image))
@@ -76,7 +76,7 @@ class Segmenter:
             model = self.load()
             with metrics.stage("encode"):
                 embedding = encoder.encode(model, image, self.model_version)
-            metrics.ENCODES.inc()
+            metrics.count_encode()
             self._embeddings.put(key, embedding)
         return embedding
 
