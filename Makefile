@@ -8,12 +8,10 @@ SHELL := /bin/bash
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # The first of these that is Python 3.11 or newer makes the environments; PYTHON=... names another.
-PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13; do \
+PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3.14; do \
 	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$python" && break; done)
-define NO_PYTHON
-No Python 3.11 or newer found. Install one (on Debian: apt-get install python3 python3-venv) or name it: make $@ PYTHON=/path/to/python3
-endef
 
+# An environment is complete when its stamp is there and newer than the files that say what belongs in it.
 SERVICE := .venv/.complete
 TESTS := .venv-test/.complete
 E2E := .venv-e2e/.complete
@@ -21,9 +19,9 @@ E2E := .venv-e2e/.complete
 .PHONY: help run demo test e2e lint format clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
 
-run: $(SERVICE) ## start the backend on port 9090 (PORT=...), with the built-in model unless SAM_MODEL says otherwise
+run: $(SERVICE) ## start the backend on port 9090 (PORT=...) with the built-in model (SAM_MODEL=...)
 	@exec .venv/bin/sam-backend serve
 
 test: lint $(SERVICE) ## lint, check the types, and run every test but the browser's
@@ -41,3 +39,25 @@ format: $(TESTS) ## let ruff sort, fix and format
 
 clean: ## remove the environments and the tools' caches
 	rm -rf .venv .venv-test .venv-e2e build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+# $(call environment,FOLDER,WHAT,PIP ARGUMENTS...) makes a virtual environment anew, then the project in it.
+define new-environment
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "Python 3.11 or newer was not found. Install it (Debian: apt-get install python3 python3-venv) or name it: make PYTHON=/path/to/python3 ..." >&2; exit 1; fi
+	@echo "Making $(1) with $(PYTHON): $(2)"
+	@rm -rf $(1)
+	@$(PYTHON) -m venv $(1)
+endef
+
+$(SERVICE): requirements.txt pyproject.toml
+	$(call new-environment,.venv,about 500 MB from the package index, a minute or two.)
+	@.venv/bin/pip install -q --no-deps -r requirements.txt
+	@.venv/bin/pip install -q --no-deps -e .
+	@touch $@
+
+$(TESTS): requirements.txt requirements-test.txt requirements-export.txt pyproject.toml
+	$(call new-environment,.venv-test,the service$(comma) PyTorch and the tools$(comma) some minutes.)
+	@.venv-test/bin/pip install -q --no-deps -r requirements.txt
+	@.venv-test/bin/pip install -q -r requirements-test.txt
+	@.venv-test/bin/pip install -q --no-deps -e .
+	@touch $@
