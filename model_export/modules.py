@@ -1,0 +1,128 @@
+"""The two torch modules that are traced: an image in, an embedding out; an embedding and prompts in, masks out.
+
+They hold segment-anything's own layers and weights. What is written anew are the ends: normalization and padding move
+into the encoder's graph, and prompts become plain tensors whose batch and number of points may vary.
+"""
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
+
+
+class Encoder(nn.Module):
+    """Image encoder with segment-anything's `Sam.preprocess` in front, its padding included."""
+
+    def __init__(self, sam: "Sam") -> None:
+        super().__init__()
+        self.image_encoder = sam.image_encoder
+        self.pixel_mean: Tensor
+        self.pixel_std: Tensor
+        self.positions: Tensor
+        self.register_buffer("pixel_mean", sam.pixel_mean.reshape(1, -1, 1, 1))
+        self.register_buffer("pixel_std", sam.pixel_std.reshape(1, -1, 1, 1))
+        self.register_buffer("positions", torch.arange(sam.image_encoder.img_size))
+
+    def forward(self, image: Tensor, input_size: Tensor) -> Tensor:
+        """Encode one image.
+
+        Args:
+            image: uint8 (1, S, S, 3), RGB; the resized image in the top left corner, anything elsewhere.
+            input_size: int64 (2,), (H, W) of the resized image in input pixels.
+
+        Returns:
+            float32 (1, C, h, w), `image_embeddings`.
+        """
+        pixels = (image.permute(0, 3, 1, 2).to(torch.float32) - self.pixel_mean) / self.pixel_std
+        inside = (self.positions < input_size[0])[:, None] & (self.positions < input_size[1])[None, :]
+        # The padding is zero after normalization, not black before it.
+        return self.image_encoder(torch.where(inside, pixels, torch.zeros_like(pixels)))  # type: ignore[no-any-return]
+
+
+class PromptEncoder(nn.Module):
+    """Points, box corners and a mask as the tokens and the dense embedding that the mask decoder reads."""
+
+    def __init__(self, sam: "Sam") -> None:
+        super().__init__()
+        source = sam.prompt_encoder
+        height, width = source.input_image_size
+        kinds = [source.not_a_point_embed, *source.point_embeddings]
+        self.mask_downscaling = source.mask_downscaling
+        self.frame: Tensor
+        self.frequencies: Tensor
+        self.kinds: Tensor
+        self.no_mask: Tensor
+        self.register_buffer("frame", torch.tensor([width, height], dtype=torch.float32))
+        self.register_buffer("frequencies", source.pe_layer.positional_encoding_gaussian_matrix)
+        self.register_buffer("kinds", torch.cat([kind.weight.detach() for kind in kinds]))
+        self.register_buffer("no_mask", source.no_mask_embed.weight.detach().reshape(1, -1, 1, 1))
+
+    def forward(
+        self, point_coords: Tensor, point_labels: Tensor, mask_input: Tensor, has_mask_input: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Returns tokens float32 (B, N, C) and the dense embedding float32 (M, C, h, w). Arguments: see `Decoder`."""
+        angles = (2 * ((point_coords + 0.5) / self.frame) - 1) @ self.frequencies * (2 * math.pi)
+        position = torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1)
+        is_point = (point_labels != -1).to(torch.float32).unsqueeze(-1)
+        sparse = position * is_point + self.kinds[point_labels.to(torch.int64) + 1]
+        given = has_mask_input.reshape(-1, 1, 1, 1)
+        dense = given * self.mask_downscaling(mask_input) + (1 - given) * self.no_mask
+        return sparse, dense
+
+
+class Decoder(nn.Module):
+    """Prompt encoder and mask decoder in one: all four masks of every prompt."""
+
+    def __init__(self, sam: "Sam") -> None:
+        super().__init__()
+        self.prompt_encoder = PromptEncoder(sam)
+        self.mask_decoder = sam.mask_decoder
+        self.image_pe: Tensor
+        self.output_tokens: Tensor
+        with torch.no_grad():
+            self.register_buffer("image_pe", sam.prompt_encoder.get_dense_pe())
+            tokens = torch.cat([sam.mask_decoder.iou_token.weight, sam.mask_decoder.mask_tokens.weight])
+            self.register_buffer("output_tokens", tokens.unsqueeze(0))
+
+    def forward(
+        self,
+        image_embeddings: Tensor,
+        point_coords: Tensor,
+        point_labels: Tensor,
+        mask_input: Tensor,
+        has_mask_input: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Decode B prompts on one image.
+
+        The caller appends the padding point (0, 0) with label -1 where there is no box, as SamPredictor does.
+
+        Args:
+            image_embeddings: float32 (1, C, h, w), the encoder's output.
+            point_coords: float32 (B, N, 2), (x, y) in input pixels, without the half pixel that is added here.
+            point_labels: float32 (B, N), 1 foreground, 0 background, 2 and 3 box corners, -1 padding.
+            mask_input: float32 (M, 1, 4h, 4w), logits of an earlier answer; M is 1 or B.
+            has_mask_input: float32 (M,), 1 where `mask_input` counts, 0 where there is none.
+
+        Returns:
+            `low_res_masks` float32 (B, 4, 4h, 4w), logits, and `iou_predictions` float32 (B, 4).
+        """
+        sparse, dense = self.prompt_encoder(point_coords, point_labels, mask_input, has_mask_input)
+        output_tokens = self.output_tokens.expand(sparse.shape[0], -1, -1)
+        tokens = torch.cat([output_tokens, sparse], dim=1)
+        # The image side stays at batch M, and is broadcast, until the first attention makes it depend on the prompt.
+        hidden, source = self.mask_decoder.transformer(image_embeddings + dense, self.image_pe, tokens)
+        count = self.mask_decoder.num_mask_tokens
+        return self._masks(hidden[:, 1 : 1 + count], source), self.mask_decoder.iou_prediction_head(hidden[:, 0])
+
+    def _masks(self, mask_tokens: Tensor, source: Tensor) -> Tensor:
+        _, channels, height, width = self.image_pe.shape
+        source = source.transpose(1, 2).reshape(-1, channels, height, width)
+        upscaled = self.mask_decoder.output_upscaling(source)
+        heads = self.mask_decoder.output_hypernetworks_mlps
+        weights = torch.stack([head(mask_tokens[:, index]) for index, head in enumerate(heads)], dim=1)
+        masks = weights @ upscaled.flatten(2)
+        return masks.reshape(-1, len(heads), 4 * height, 4 * width)
