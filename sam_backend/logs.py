@@ -23,10 +23,12 @@ class Trace:
 
     Attributes:
         request_id: stands in each of the request's log lines and in its answer's `X-Request-ID`.
+        subject: the project and task, or the event, that it is about.
         stages: seconds spent in each stage, by name, in the order of first use.
     """
 
     request_id: str = field(default_factory=lambda: uuid.uuid4().hex[:12])
+    subject: str = "-"
     stages: dict[str, float] = field(default_factory=dict)
 
     def add(self, stage: str, seconds: float) -> None:
@@ -68,9 +70,9 @@ def describe(error: SamBackendError) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def milliseconds(stages: dict[str, float]) -> str:
-    """Stages as `fetch=3.1ms decode=12.0ms`, or `-`."""
-    return " ".join(f"{name}={seconds * 1000:.1f}ms" for name, seconds in stages.items()) or "-"
+def stages(trace: Trace) -> str:
+    """A trace's stages as `fetch=3.1ms decode=12.0ms`, or `-`."""
+    return " ".join(f"{name}={seconds * 1000:.1f}ms" for name, seconds in trace.stages.items()) or "-"
 
 
 def _add_request_id(record: logging.LogRecord) -> bool:
@@ -80,7 +82,7 @@ def _add_request_id(record: logging.LogRecord) -> bool:
 
 
 class _OneLine(logging.Formatter):
-    def formatMessage(self, record: logging.LogRecord) -> str:
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         # A message can quote what a stranger sent; a line break in it must not begin a forged line.
         record.message = record.message.replace("\r", "\\r").replace("\n", "\\n")[:_LONGEST]
         return super().formatMessage(record)

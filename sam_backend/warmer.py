@@ -17,7 +17,8 @@ class Warmer(Generic[Job]):
     """Does jobs in the background, one at a time.
 
     The task that was opened last is the one that is clicked next, so it goes first; when more than `most` wait, the
-    oldest are let go. A job that waits already is not added again. The thread starts with the first job.
+    oldest are let go. A job that waits already
+    only moves to the front. The thread starts with the first job.
     """
 
     def __init__(self, work: Callable[[Job], object], most: int) -> None:

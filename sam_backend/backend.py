@@ -1,0 +1,155 @@
+"""`SamBackend`: one request of Label Studio, start to end, under our own server and under label-studio-ml's."""
+
+import contextlib
+import functools
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sam_backend import metrics, services
+from sam_backend.errors import BodyError, TaskError
+from sam_backend.labelstudio import config, prompts, results
+from sam_backend.labelstudio.addresses import Connection
+from sam_backend.labelstudio.config import LabelConfig
+from sam_backend.labelstudio.tasks import image_url, image_urls
+from sam_backend.pictures import Picture
+from sam_backend.projects import Project
+from sam_backend.services import Services
+
+Task = Mapping[str, Any]
+
+
+@contextlib.contextmanager
+def _without_torch() -> Iterator[None]:
+    """Make `import torch` fail inside.
+
+    label-studio-ml's first lines import torch where they find it, for its multiprocessing alone: a gigabyte and
+    seconds for nothing, in a service that has no use for it. They are content without. Not where torch is here already.
+    """
+    if "torch" in sys.modules:
+        yield
+        return
+    sys.modules["torch"] = None  # type: ignore[assignment] # Python's own way to say: not importable
+    try:
+        yield
+    finally:
+        del sys.modules["torch"]
+
+
+with _without_torch():
+    from label_studio_ml.model import LabelStudioMLBase
+
+_IS_LINE_2 = hasattr(LabelStudioMLBase, "set")
+
+
+class SamBackend(LabelStudioMLBase):
+    """Answers `/predict` for one project.
+
+    It is light: what costs time or memory is in `services`, which are the process's. label-studio-ml 1.0.9 makes one
+    per `/setup` with `label_config`, `train_output`, `hostname` and `access_token`; 2.x makes one per request with
+    `project_id` and `label_config`; our own server makes one per request and gives it the services too.
+    """
+
+    def __init__(
+        self,
+        project_id: str | None = None,
+        label_config: str | None = None,
+        train_output: Mapping[str, Any] | None = None,
+        shared: Services | None = None,
+        **options: Any,
+    ) -> None:
+        self._shared = shared
+        self._config_text = label_config or ""
+        self._project = Project(
+            self._config_text, options.get("hostname") or "", options.get("access_token") or "", None
+        )
+        # Our server has parsed the label config, and names what is wrong with it; the bases' parsers break on some.
+        base_config = label_config if shared is None else None
+        if _IS_LINE_2:
+            super().__init__(project_id=project_id, label_config=base_config)
+        else:
+            super().__init__(label_config=base_config, train_output=train_output, **options)
+
+    def setup(self) -> None:
+        """2.x asks here for the model's version, which it answers to `/setup`."""
+        version = self._services.segmenter.model_version
+        if self.get("model_version") != version:
+            self.set("model_version", version)
+
+    def predict(
+        self, tasks: Sequence[Task], context: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> list[dict[str, Any]]:
+        """Answer Label Studio's `/predict`.
+
+        Args:
+            tasks: Label Studio's tasks.
+            context: None when a task is opened or predictions are retrieved; `{"result": [...]}`, the prompts, for a
+                click.
+            **kwargs: `login` and `password` of Label Studio's oldest days; not used.
+
+        Returns:
+            One prediction per task, in order. Without a context it has no "result", so that Label Studio saves none;
+            the images' embeddings are made in the background meanwhile.
+
+        Raises:
+            RequestError: the label config, a task or a prompt cannot be used.
+            ImageError: the image could not be had or read.
+            ModelError: OpenVINO failed.
+        """
+        label_config = parse_config(self._config_text)
+        if not context:
+            return self._open(tasks, label_config)
+        if len(tasks) != 1:
+            raise TaskError(f"A click came with {len(tasks)} tasks.", "Send one task with a context.")
+        return [self._click(tasks[0], context, label_config)]
+
+    @property
+    def _services(self) -> Services:
+        return self._shared or services.shared()
+
+    @property
+    def _connection(self) -> Connection:
+        settings = self._services.settings
+        return Connection(
+            settings.label_studio_url,
+            settings.label_studio_api_key.get_secret_value(),
+            self._project.hostname,
+            self._project.access_token,
+        )
+
+    def _open(self, tasks: Sequence[Task], label_config: LabelConfig) -> list[dict[str, Any]]:
+        shared = self._services
+        urls = [url for task in tasks for url in _urls(task, label_config)]
+        shared.warmer.add([Picture(url, self._connection) for url in urls])
+        return [{"model_version": shared.segmenter.model_version} for _ in tasks]
+
+    def _click(self, task: Task, context: Mapping[str, Any], label_config: LabelConfig) -> dict[str, Any]:
+        shared = self._services
+        version = shared.segmenter.model_version
+        request = prompts.parse(context, label_config)
+        if request is None:
+            return results.prediction([], 0.0, version)
+        url = image_url(task, label_config.image_for(request.control.to_name), request.item_index)
+        image = shared.pictures.get(Picture(url, self._connection))
+        masks = shared.segmenter.segment(image, prompts.to_prompt(request, image.original_size))
+        with metrics.stage("rle"):
+            regions = results.regions(masks, request, label_config)
+        return results.prediction(regions, max((mask.score for mask in masks), default=0.0), version)
+
+
+def _urls(task: Task, label_config: LabelConfig) -> list[str]:
+    """The task's images; at least one, or TaskError."""
+    return image_urls(task, label_config) or [image_url(task, label_config.images[0])]
+
+
+@functools.lru_cache(maxsize=64)
+def parse_config(label_config: str) -> LabelConfig:
+    """The label config, parsed once per text.
+
+    Raises:
+        BodyError: there is none.
+        LabelConfigError: it has no prompt to read or no control to answer with.
+    """
+    if not label_config:
+        raise BodyError("There is no label config.", "Reload the project's page in Label Studio: it sends /setup.")
+    return config.parse(label_config)

@@ -1,0 +1,86 @@
+"""What each endpoint does. Requests come in as values, answers go out as (JSON, status)."""
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from sam_backend import backend, logs
+from sam_backend.errors import BodyError
+from sam_backend.labelstudio.bodies import PredictBody, read_predict, read_setup
+from sam_backend.projects import Project, Projects
+from sam_backend.services import Services
+
+logger = logging.getLogger(__name__)
+
+Answer = tuple[dict[str, Any], int]
+Body = Mapping[str, Any]
+
+
+class Endpoints:
+    """The endpoints of one application."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._projects = Projects()
+
+    def health(self) -> Answer:
+        """Alive, and with which model. Never waits for it; a model that cannot be compiled is an error."""
+        segmenter, settings = self._services.segmenter, self._services.settings
+        failure = self._services.loader.failure
+        if failure:
+            raise failure
+        return {
+            "status": "UP",
+            "model_class": backend.SamBackend.__name__,
+            "model_version": segmenter.model_version,
+            "model_loaded": segmenter.loaded,
+            "device": settings.device,
+            "precision": settings.precision,
+        }, 200
+
+    def setup(self, body: Body) -> Answer:
+        """Remember a project, or say what its label config lacks."""
+        setup = read_setup(body)
+        _about(f"project {setup.project}")
+        backend.parse_config(setup.schema)
+        project = Project(setup.schema, setup.hostname, setup.access_token, setup.extra_params)
+        self._projects.remember(setup.project, project)
+        return {"model_version": self._services.segmenter.model_version}, 200
+
+    def predict(self, body: Body) -> Answer:
+        """Answer a click, or warm the images of tasks that were opened."""
+        request = read_predict(body)
+        _about(f"project {request.project} task {_task_ids(request)}")
+        project = self._projects.get(request.project)
+        model = backend.SamBackend(
+            project_id=request.project,
+            label_config=request.label_config or project.label_config,
+            hostname=project.hostname,
+            access_token=project.access_token,
+            shared=self._services,
+        )
+        predictions = model.predict(request.tasks, context=request.context)
+        return {"results": predictions, "model_version": self._services.segmenter.model_version}, 200
+
+    def versions(self) -> Answer:
+        """The one version that is served."""
+        return {"versions": [self._services.segmenter.model_version]}, 200
+
+    def webhook(self, body: Body) -> Answer:
+        """Take note of an event of Label Studio; nothing is learned from it."""
+        action = body.get("action")
+        if not isinstance(action, str):
+            raise BodyError('The body has no "action".', "Send events as Label Studio's webhooks do.")
+        _about(f"event {action[:80]}")
+        return {"status": "ok"}, 201
+
+
+def _task_ids(request: PredictBody) -> str:
+    first = str(request.tasks[0].get("id", "without id"))[:80]
+    return first if len(request.tasks) == 1 else f"{first} and {len(request.tasks) - 1} more"
+
+
+def _about(subject: str) -> None:
+    trace = logs.current()
+    if trace:
+        trace.subject = subject

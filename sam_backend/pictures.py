@@ -1,0 +1,67 @@
+"""Images by address: fetched for each request, decoded once for equal bytes.
+
+An address is no content: what it shows may change, and what it may show differs between projects and tokens. So the
+bytes are asked for each time, with the asker's own token, and only they say whether the pixels are known already.
+"""
+
+import hashlib
+from dataclasses import dataclass
+
+from sam_backend import metrics
+from sam_backend.cache.memory import MemoryCache
+from sam_backend.cache.single_flight import SingleFlight
+from sam_backend.labelstudio import images
+from sam_backend.labelstudio.addresses import Connection
+from sam_backend.labelstudio.fetch import Fetcher
+from sam_backend.sam.types import Image
+from sam_backend.settings import Settings
+
+_BUDGET = 256 * 1024**2
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image as Label Studio names it, and who may ask for it."""
+
+    url: str
+    connection: Connection
+
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    image: Image
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.image.rgb.nbytes)
+
+
+class Pictures:
+    """Fetches and decodes images. Threads share it."""
+
+    def __init__(self, settings: Settings, budget: int = _BUDGET) -> None:
+        self._limits = images.Limits.of(settings)
+        self._fetcher = Fetcher()
+        self._decoded: MemoryCache[bytes, _Decoded] = MemoryCache(budget)
+        self._flights: SingleFlight[bytes, _Decoded] = SingleFlight()
+
+    def get(self, picture: Picture) -> Image:
+        """The upright image.
+
+        Raises:
+            ImageError: it could not be had or read.
+        """
+        with metrics.stage("fetch"):
+            data = self._fetcher.fetch(picture.url, picture.connection, self._limits)
+        key = hashlib.sha256(data).digest()
+        decoded = self._decoded.get(key)
+        metrics.count_cache(hit=decoded is not None, cache="images")
+        if decoded is None:
+            decoded = self._flights.do(key, lambda: self._decode(key, data))
+        return decoded.image
+
+    def _decode(self, key: bytes, data: bytes) -> _Decoded:
+        with metrics.stage("decode_image"):
+            decoded = _Decoded(images.decode(data, self._limits))
+        self._decoded.put(key, decoded)
+        return decoded

@@ -1,0 +1,99 @@
+"""The serving process: gunicorn, one worker with threads, started from Python."""
+
+import logging
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from sam_backend import __version__, logs
+from sam_backend.errors import PortTakenError
+from sam_backend.segmenter import Segmenter
+from sam_backend.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_BACKLOG = 128
+
+
+def run(settings: Settings, create_app: Callable[[Settings], Flask]) -> None:
+    """Serve until a signal says to stop.
+
+    What can be wrong is found before anything is started. The application is made in the worker, after the fork:
+    OpenVINO's threads would not survive one.
+
+    Raises:
+        StartError: the port is taken, or the model cannot be used.
+    """
+    logs.configure(settings.log_level)
+    model = Segmenter(settings).model_version
+    with listen(settings.host, settings.port) as listener:
+        logger.info(
+            "sam-backend %s on http://%s:%d with %s on %s.",
+            __version__, settings.host, settings.port, model, settings.device,
+        )
+        _Server(settings, create_app, listener.fileno()).run()
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port now: gunicorn itself would try for seconds, then give up without a word that helps.
+
+    Raises:
+        PortTakenError: it cannot be listened on.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(_BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+    except OSError as error:
+        raise PortTakenError(
+            f"Cannot listen on {host}:{port}: {error.strerror}.", "Set PORT (or SAM_HOST) to another one."
+        ) from None
+    return listener
+
+
+class _Server(BaseApplication):
+    def __init__(self, settings: Settings, create_app: Callable[[Settings], Flask], listener: int) -> None:
+        self._settings = settings
+        self._create_app = create_app
+        self._listener = listener
+        super().__init__()
+
+    def load_config(self) -> None:
+        for name, value in self._options().items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        return self._create_app(self._settings)
+
+    def _options(self) -> dict[str, Any]:
+        return {
+            "bind": f"fd://{self._listener}",
+            "proc_name": "sam-backend",
+            "workers": 1,  # embeddings and the compiled model are shared by all threads of one process
+            "worker_class": "gthread",
+            "threads": self._settings.threads,
+            # The worker's main thread says that it lives, while others encode: this is no limit for a request.
+            "timeout": 120,
+            "graceful_timeout": 30,
+            "keepalive": 75,
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "worker_exit": _close,
+        }
+
+
+def _close(_arbiter: Any, worker: Any) -> None:
+    app = getattr(worker, "wsgi", None)
+    if isinstance(app, Flask):
+        app.extensions["sam_backend"].close()

@@ -1,0 +1,102 @@
+"""Our own small Flask application around `SamBackend`, and the process that serves it.
+
+label-studio-ml's server of the 1.x line holds one model for all projects, fails before `/setup` and knows no GET
+`/versions`; 2.x is not on PyPI. Both can serve `SamBackend`, this one is made for it.
+"""
+
+import hmac
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from flask import Flask, Response, request
+
+from sam_backend import metrics, services
+from sam_backend.answers import answer_error, respond
+from sam_backend.endpoints import Answer, Endpoints
+from sam_backend.errors import BodyError, CredentialsError
+from sam_backend.observer import Observer
+from sam_backend.services import Services
+from sam_backend.settings import Settings
+
+# Label Studio sends its events without credentials, and a health check has none.
+WITHOUT_CREDENTIALS = frozenset({"/health", "/webhook"})
+
+
+def create_app(settings: Settings) -> Flask:
+    """Make the application; its model is compiled in the background.
+
+    Raises:
+        StartError: the model folder or the device cannot be used.
+    """
+    shared = services.build(settings)
+    app = Flask("sam_backend", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = int(settings.max_body_bytes)
+    app.extensions["sam_backend"] = shared
+    _add_endpoints(app, shared)
+    app.before_request(lambda: _check_credentials(settings))
+    app.register_error_handler(Exception, answer_error)
+    app.wsgi_app = Observer(app.wsgi_app, {rule.rule for rule in app.url_map.iter_rules()})  # type: ignore[method-assign]
+    shared.loader.start()
+    return app
+
+
+def serve(settings: Settings) -> None:
+    """Listen, until a signal says to stop.
+
+    Raises:
+        StartError: the port is taken, or the model cannot be used.
+    """
+    from sam_backend.process import run
+
+    run(settings, create_app)
+
+
+def _add_endpoints(app: Flask, shared: Services) -> None:
+    endpoints = Endpoints(shared)
+    for path, methods, answer in (
+        ("/", ["GET"], endpoints.health),
+        ("/health", ["GET"], endpoints.health),
+        ("/versions", ["GET", "POST"], endpoints.versions),
+    ):
+        app.add_url_rule(path, path, _json(answer), methods=methods)
+    for path, answer_body in (
+        ("/setup", endpoints.setup),
+        ("/predict", endpoints.predict),
+        ("/webhook", endpoints.webhook),
+    ):
+        app.add_url_rule(path, path, _json(lambda answer=answer_body: answer(_read_body())), methods=["POST"])
+    app.add_url_rule("/metrics", "/metrics", _metrics, methods=["GET"])
+
+
+def _json(answer: Callable[[], Answer]) -> Callable[[], Response]:
+    return lambda: respond(*answer())
+
+
+def _metrics() -> Response:
+    return Response(metrics.exposition(), mimetype="text/plain; version=0.0.4")
+
+
+def _read_body() -> dict[str, Any]:
+    try:
+        body = orjson.loads(request.get_data(cache=False))
+    except orjson.JSONDecodeError as error:
+        raise BodyError(f"The body is not JSON: {error}.", "Send a JSON object.") from None
+    if not isinstance(body, dict):
+        raise BodyError("The body is JSON, but not an object.", "Send a JSON object.")
+    return body
+
+
+def _check_credentials(settings: Settings) -> None:
+    if not settings.basic_auth_user or request.path in WITHOUT_CREDENTIALS:
+        return
+    given = request.authorization
+    user, password = (given.username or "", given.password or "") if given and given.type == "basic" else ("", "")
+    # Both are compared whole, whatever the first one says: the time taken tells nothing.
+    right_user = hmac.compare_digest(user.encode(), settings.basic_auth_user.encode())
+    right_password = hmac.compare_digest(password.encode(), settings.basic_auth_pass.get_secret_value().encode())
+    if not (right_user and right_password):
+        raise CredentialsError(
+            "User or password is missing or wrong.",
+            "Give BASIC_AUTH_USER and BASIC_AUTH_PASS in Label Studio's model connection.",
+        )

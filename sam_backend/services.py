@@ -1,0 +1,90 @@
+"""What is made once per process and shared by all requests."""
+
+import atexit
+import logging
+import threading
+from dataclasses import dataclass
+
+from sam_backend import logs, settings
+from sam_backend.errors import ModelError, SamBackendError
+from sam_backend.pictures import Picture, Pictures
+from sam_backend.segmenter import Segmenter
+from sam_backend.settings import Settings
+from sam_backend.warmer import Warmer
+
+logger = logging.getLogger(__name__)
+
+
+class Loader:
+    """Compiles the model in a thread of its own, so that nothing but a click waits for it."""
+
+    def __init__(self, segmenter: Segmenter) -> None:
+        self._segmenter = segmenter
+        self._failure: SamBackendError | None = None
+
+    def start(self) -> None:
+        """Begin; returns at once."""
+        threading.Thread(target=self._run, name="loader", daemon=True).start()
+
+    @property
+    def failure(self) -> SamBackendError | None:
+        """Why the model could not be compiled. A click tries again, and None is the answer once one succeeded."""
+        return None if self._segmenter.loaded else self._failure
+
+    def _run(self) -> None:
+        try:
+            self._segmenter.load()
+            logger.info("The model %s is ready.", self._segmenter.model_version)
+        except SamBackendError as error:
+            self._failure = error
+            logger.error("The model is not served. %s", logs.describe(error))  # noqa: TRY400 - one line says it
+        except Exception:
+            self._failure = ModelError("The model could not be loaded.", "The backend's log has the cause.")
+            logger.exception("The model is not served.")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The shared, thread-safe parts."""
+
+    settings: Settings
+    segmenter: Segmenter
+    pictures: Pictures
+    loader: Loader
+    warmer: Warmer[Picture]
+
+    def close(self) -> None:
+        """Stop what runs in the background."""
+        self.warmer.close()
+
+
+def build(settings: Settings) -> Services:
+    """Make everything; the model is read and checked, not yet compiled.
+
+    Raises:
+        StartError: the model folder or the device cannot be used.
+    """
+    segmenter = Segmenter(settings)
+    pictures = Pictures(settings)
+    warmer = Warmer[Picture](lambda picture: segmenter.embed(pictures.get(picture)), settings.warm_queue)
+    return Services(settings, segmenter, pictures, Loader(segmenter), warmer)
+
+
+_shared: Services | None = None
+_sharing = threading.Lock()
+
+
+def shared() -> Services:
+    """The services of this process under a server that makes a backend per request and can hand it nothing.
+
+    Made at the first call, from the environment's settings.
+
+    Raises:
+        StartError: a setting, the model folder or the device cannot be used.
+    """
+    global _shared  # noqa: PLW0603 - label-studio-ml constructs the backend itself
+    with _sharing:
+        if _shared is None:
+            _shared = build(settings.load())
+            atexit.register(_shared.close)
+        return _shared

@@ -1,0 +1,92 @@
+"""A file server on loopback that stands where Label Studio serves its images."""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a path answers.
+
+    Attributes:
+        body: the file.
+        status: HTTP's.
+        headers: more of them.
+        pause: seconds between two pieces of 1024 bytes.
+        token: the legacy token that must come; None lets everybody in.
+    """
+
+    body: bytes = b""
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    pause: float = 0.0
+    token: str | None = TOKEN
+
+
+@dataclass
+class ImageHost:
+    """Replies by path, and what was asked: (path, Authorization) of each request."""
+
+    url: str
+    replies: dict[str, Reply] = field(default_factory=dict)
+    requests: list[tuple[str, str]] = field(default_factory=list)
+
+    def put(self, path: str, body: bytes, **more: object) -> str:
+        """Serve a file; returns its path."""
+        self.replies[path] = Reply(body, **more)  # type: ignore[arg-type]
+        return path
+
+
+@contextlib.contextmanager
+def image_host() -> Iterator[ImageHost]:
+    """Run one while inside."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+    server.daemon_threads = True
+    host = ImageHost(f"http://127.0.0.1:{server.server_address[1]}")
+    _Handler.hosts[server.server_address[1]] = host
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield host
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        del _Handler.hosts[server.server_address[1]]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    hosts: dict[int, ImageHost] = {}  # noqa: RUF012 - the standard library makes a handler per connection
+
+    def do_GET(self) -> None:
+        host = self.hosts[int(self.server.server_address[1])]
+        authorization = self.headers.get("Authorization", "")
+        host.requests.append((self.path, authorization))
+        reply = host.replies.get(self.path, Reply(b"no such file", 404, token=None))
+        if reply.token is not None and authorization != f"Token {reply.token}":
+            reply = Reply(b"who are you?", 401)
+        self.send_response(reply.status)
+        for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            _send(self.wfile.write, reply)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def _send(write: Callable[[bytes], object], reply: Reply) -> None:
+    if not reply.pause:
+        write(reply.body)
+        return
+    for start in range(0, len(reply.body), 1024):
+        write(reply.body[start : start + 1024])
+        time.sleep(reply.pause)
