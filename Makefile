@@ -50,14 +50,14 @@ define new-environment
 endef
 
 $(SERVICE): requirements.txt pyproject.toml
-	$(call new-environment,.venv,about 500 MB from the package index, a minute or two.)
+	$(call new-environment,.venv,about 500 MB from the package index; a minute or two.)
 	@.venv/bin/pip install -q --no-deps -r requirements.txt
 	@.venv/bin/pip install -q --no-deps -e .
 	@touch $@
 
 $(TESTS): requirements.txt requirements-test.txt requirements-export.txt pyproject.toml
-	$(call new-environment,.venv-test,the service$(comma) PyTorch and the tools$(comma) some minutes.)
+	$(call new-environment,.venv-test,the service with PyTorch and the tools; some minutes.)
 	@.venv-test/bin/pip install -q --no-deps -r requirements.txt
-	@.venv-test/bin/pip install -q -r requirements-test.txt
+	@.venv-test/bin/pip install -q --no-deps -r requirements-test.txt
 	@.venv-test/bin/pip install -q --no-deps -e .
 	@touch $@

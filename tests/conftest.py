@@ -1,0 +1,38 @@
+"""What holds for every test: no network but loopback, and no haste on a slow machine."""
+
+import errno
+import ipaddress
+import os
+import socket
+import sys
+from typing import Any
+
+import hypothesis
+
+hypothesis.settings.register_profile("sam-backend", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("sam-backend")
+
+
+def _is_here(host: object) -> bool:
+    """Whether a name or an address is this machine's own; an empty one stands for all its interfaces."""
+    name = host.decode() if isinstance(host, bytes) else str(host or "")
+    if name in {"", "localhost"}:
+        return True
+    try:
+        address = ipaddress.ip_address(name.partition("%")[0])
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_unspecified
+
+
+def _stay_here(event: str, arguments: tuple[Any, ...]) -> None:
+    """Answer as a machine without a network does, so that a test can neither depend on one nor disturb it."""
+    if event == "socket.getaddrinfo" and not _is_here(arguments[0]):
+        raise socket.gaierror(socket.EAI_NONAME, f"tests resolve no name but localhost, not {arguments[0]!r}")
+    if event in {"socket.connect", "socket.sendto"}:
+        sock, address = arguments
+        if sock.family in {socket.AF_INET, socket.AF_INET6} and not _is_here(address[0]):
+            raise OSError(errno.ENETUNREACH, f"tests reach no address but loopback, not {address[0]}")
+
+
+sys.addaudithook(_stay_here)
