@@ -1,8 +1,9 @@
 """Bytes become an `Image`: upright as a browser shows it, RGB, eight bits.
 
 The sizes that Label Studio sends are those of the browser's upright image, and the mask must have them too. So this
-follows the browser rather than the file's own idea: the orientation in EXIF counts, the one in XMP does not;
-transparent pixels stand on white; an animation is its first frame. What no browser shows (TIFF) is made visible.
+follows the browser (Chromium 156 was compared) rather than the file's own idea: JPEG, PNG and AVIF are turned as EXIF
+says, WebP is not, and XMP counts nowhere; transparent pixels stand on white; an animation is its first frame. What no
+browser shows (TIFF) is made visible.
 """
 
 import hashlib
@@ -27,7 +28,8 @@ PIL.Image.MAX_IMAGE_PIXELS = None
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP", "TIFF")
 """What is decoded: what browsers show, and TIFF. Pillow's other decoders stay closed to strangers' bytes."""
 
-_ORIENTATION = 0x0112
+_TURNED_BY_EXIF = ("JPEG", "MPO", "PNG", "AVIF")
+_ORIENTATION, _SHORT = 0x0112, 3
 _UPRIGHT = {
     2: Transpose.FLIP_LEFT_RIGHT,
     3: Transpose.ROTATE_180,
@@ -106,21 +108,31 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
 
 
 def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """Apply the orientation in EXIF. Pillow has applied a TIFF's own on loading, and turned AVIF's into EXIF."""
+    """Turn the picture as its EXIF says. Pillow has turned a TIFF on loading, and written AVIF's turn into EXIF."""
+    # Before the pixels are loaded: EXIF that follows them in a PNG does not count.
+    exif = picture.info.get("exif") if picture.format in _TURNED_BY_EXIF else None
     picture.load()
-    method = _UPRIGHT.get(_orientation(picture))
+    method = _UPRIGHT.get(orientation(exif or b""))
     return picture if method is None else picture.transpose(method)
 
 
-def _orientation(picture: PIL.Image.Image) -> int:
-    """1 to 8, and 1 for EXIF that is missing or broken. Not `getexif`: that believes XMP too, and browsers don't."""
-    exif = PIL.Image.Exif()
-    try:
-        exif.load(picture.info.get("exif") or b"")
-        value = exif.get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - broken metadata raises almost anything, and must not cost the image
+def orientation(exif: bytes) -> int:
+    """The orientation in an EXIF block, 1 to 8; 1 where it is missing, broken, or not the one short that it should be.
+
+    Pillow's `getexif` is more lenient than browsers are, and believes XMP.
+    """
+    tiff = exif.removeprefix(b"Exif\0\0")
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    if order is None:
         return 1
-    return value if isinstance(value, int) else 1
+    try:
+        (offset,) = struct.unpack_from(f"{order}I", tiff, 4)
+        (count,) = struct.unpack_from(f"{order}H", tiff, offset)
+        entries = [struct.unpack_from(f"{order}HHIH", tiff, offset + 2 + 12 * index) for index in range(count)]
+    except struct.error:
+        return 1
+    found = next((entry[1:] for entry in entries if entry[0] == _ORIENTATION), (_SHORT, 1, 1))
+    return found[2] if found[:2] == (_SHORT, 1) and 1 <= found[2] <= 8 else 1
 
 
 def _rgb(picture: PIL.Image.Image) -> PIL.Image.Image:

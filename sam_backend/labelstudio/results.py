@@ -15,7 +15,7 @@ from sam_backend.labelstudio.config import Control, LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
 from sam_backend.sam.types import Mask
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 def regions(masks: Sequence[Mask], request: PromptRequest, config: LabelConfig) -> list[dict[str, Any]]:
@@ -64,7 +64,9 @@ def _answer(request: PromptRequest, config: LabelConfig) -> tuple[Control, list[
     offers = [(control, _offered(request, control)) for control in config.answers_for(request.control.to_name)]
     answer, labels = max(offers, key=lambda offer: len(offer[1]))
     if len(labels) < len(request.labels):
-        log.warning("control %r does not offer the labels %r; the region goes without", answer.name, request.labels)
+        logger.warning(
+            "The control %r does not offer all of the labels %r; the region goes without.", answer.name, request.labels
+        )
     return answer, labels
 
 

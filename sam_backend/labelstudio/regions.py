@@ -1,0 +1,146 @@
+"""One region of `context.result` as a value: a smart keypoint or a rectangle, in percent of the upright image.
+
+The image's pixels are those of the browser, whatever the rotation of the view; x, y and sizes are floats of 0 to 100.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sam_backend.labelstudio.config import POINT_KINDS, Control, LabelConfig
+from sam_backend.sam.types import Size
+
+MARGIN = 1.0
+"""How far outside of 0..100 percent a coordinate may lie before it is taken for an error."""
+
+
+class MalformedError(Exception):
+    """A region is a prompt, but its values make no sense."""
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """A smart keypoint: x and y in percent of the image's width and height."""
+
+    x: float
+    y: float
+    is_positive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rectangle:
+    """A rectangle in percent; x, y is the corner about which it is turned by `rotation` degrees, clockwise."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    rotation: float
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A region that is a prompt.
+
+    Attributes:
+        region_id: its id, or None.
+        control: the control that it comes from.
+        labels: the names of its labels, as stored in annotations; usually one, may be none.
+        shape: the click or the rectangle.
+        item_index: which image of a `valueList`, or None where the region has none.
+        original_size: (H, W) of the image as the browser saw it, or None where the region does not say.
+        image_rotation: degrees by which the view was turned.
+    """
+
+    region_id: str | None
+    control: Control
+    labels: tuple[str, ...]
+    shape: Click | Rectangle
+    item_index: int | None
+    original_size: Size | None
+    image_rotation: float
+
+    @property
+    def group(self) -> tuple[object, ...]:
+        """What must be equal for two regions to be one prompt."""
+        return self.control, self.labels, self.item_index
+
+
+def control_of(raw: Any, config: LabelConfig) -> Control | None:
+    """The control that a region prompts with, or None when it is no prompt of this config.
+
+    A keypoint without `is_positive` is an ordinary one, no prompt.
+    """
+    if not isinstance(raw, Mapping):
+        return None
+    control = config.prompt_control(raw.get("from_name"), raw.get("to_name"), raw.get("type"))
+    is_ordinary = control is not None and control.kind in POINT_KINDS and raw.get("is_positive") is None
+    return None if is_ordinary else control
+
+
+def read(raw: Mapping[str, Any], control: Control) -> Region:
+    """Read a region of that control.
+
+    Raises:
+        MalformedError: a coordinate is missing, no number, or far outside of the image; a rectangle has no area.
+    """
+    value = raw.get("value")
+    if not isinstance(value, Mapping):
+        raise MalformedError("it has no value")
+    region_id = raw.get("id")
+    return Region(
+        region_id=region_id if isinstance(region_id, str) else None,
+        control=control,
+        labels=_labels(value, control),
+        shape=_click(raw, value) if control.kind in POINT_KINDS else _rectangle(value),
+        item_index=_item_index(raw),
+        original_size=_original_size(raw),
+        image_rotation=_rotation(raw),
+    )
+
+
+def _click(raw: Mapping[str, Any], value: Mapping[str, Any]) -> Click:
+    x, y = (_number(value, key, -MARGIN, 100 + MARGIN) for key in ("x", "y"))
+    if not isinstance(raw["is_positive"], bool):
+        raise MalformedError(f"is_positive is {raw['is_positive']!r}, not true or false")
+    return Click(x, y, raw["is_positive"])
+
+
+def _rectangle(value: Mapping[str, Any]) -> Rectangle:
+    rotation = _number(value, "rotation", -3600, 3600) if value.get("rotation") is not None else 0.0
+    margin = MARGIN if rotation % 360 == 0 else 100.0  # a turned rectangle's own corner may lie far outside
+    x, y = (_number(value, key, -margin, 100 + margin) for key in ("x", "y"))
+    width, height = (_number(value, key, 0, 100 + 2 * margin) for key in ("width", "height"))
+    if width == 0 or height == 0:
+        raise MalformedError("the rectangle has no area")
+    return Rectangle(x, y, width, height, rotation)
+
+
+def _labels(value: Mapping[str, Any], control: Control) -> tuple[str, ...]:
+    labels = value.get(control.kind) or value.get("labels")
+    return tuple(label for label in labels if isinstance(label, str)) if isinstance(labels, list) else ()
+
+
+def _item_index(raw: Mapping[str, Any]) -> int | None:
+    index = raw.get("item_index")
+    if index is None or (isinstance(index, int) and not isinstance(index, bool) and index >= 0):
+        return index
+    raise MalformedError(f"item_index is {index!r}")
+
+
+def _original_size(raw: Mapping[str, Any]) -> Size | None:
+    height, width = raw.get("original_height"), raw.get("original_width")
+    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+
+
+def _rotation(raw: Mapping[str, Any]) -> float:
+    rotation = raw.get("image_rotation")
+    return rotation if isinstance(rotation, int | float) and math.isfinite(rotation) else 0
+
+
+def _number(value: Mapping[str, Any], key: str, low: float, high: float) -> float:
+    number = value.get(key)
+    if isinstance(number, bool) or not isinstance(number, int | float) or not low <= number <= high:
+        raise MalformedError(f"{key} is {number!r}, not a number of {low:g} to {high:g}")
+    return float(number)
