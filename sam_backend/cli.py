@@ -39,7 +39,7 @@ def cli() -> None:
 
 @cli.command()
 def serve() -> None:
-    r"""Serve Label Studio.
+    """Serve Label Studio.
 
     \b
     sam-backend serve                        the built-in model on http://127.0.0.1:9090
@@ -47,7 +47,7 @@ def serve() -> None:
 
     Then, in Label Studio: project → Settings → Model → Connect Model, with this address and "Interactive
     preannotations" switched on.
-    """
+    """  # noqa: D301 (click reads this escape)
     from sam_backend.server import serve as run
 
     run(settings.load())
@@ -70,14 +70,14 @@ def segment(
     output: Path,
     overlay: Path | None,
 ) -> None:
-    r"""Segment one object of IMAGE without Label Studio, by the same path.
+    """Segment one object of IMAGE without Label Studio, by the same path.
 
     Coordinates are pixels of the upright image, (0, 0) in the top left corner.
 
     \b
     sam-backend segment photo.jpg --point 420,310 --output mask.png
     sam-backend segment photo.jpg --box 300,200,560,430 --negative 310,420 --output mask.png --overlay seen.png
-    """
+    """  # noqa: D301 (click reads this escape)
     from sam_backend.once import segment_file
 
     if not points and not box:

@@ -41,7 +41,7 @@ def segment_file(
         SamBackendError: any of the named errors.
     """
     segmenter = Segmenter(settings)
-    image = images.decode(path.read_bytes(), settings)
+    image = images.decode(path.read_bytes(), images.Limits.of(settings))
     prompt = _as_prompt(asked, image.original_size)
     masks = segmenter.segment(image, prompt)
     bitmap = masks[0].bitmap if masks else np.zeros(image.original_size, np.bool_)

@@ -67,7 +67,7 @@ def _read_description(folder: Path) -> ModelInfo:
     except OSError:
         raise ModelFolderError(
             f"No model at {folder}: model.json is missing.",
-            "Set SAM_MODEL and SAM_MODEL_DIR to an exported model, or SAM_MODEL=builtin.",
+            "Set SAM_MODEL and SAM_MODEL_DIR to an exported model, or leave SAM_MODEL unset for the built-in one.",
         ) from None
     try:
         document = _JSON_OBJECT.validate_json(text) | {"folder": folder}
