@@ -16,7 +16,7 @@ SERVICE := .venv/.complete
 TESTS := .venv-test/.complete
 E2E := .venv-e2e/.complete
 
-.PHONY: help run demo test e2e lint format clean
+.PHONY: help run demo test e2e lint format docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -36,6 +36,9 @@ lint: $(TESTS) ## ruff, mypy and the import contracts
 format: $(TESTS) ## let ruff sort, fix and format
 	.venv-test/bin/ruff check --fix
 	.venv-test/bin/ruff format
+
+docs: $(TESTS) ## write the table of settings into the README
+	.venv-test/bin/python -m tests.support.settings_table
 
 clean: ## remove the environments and the tools' caches
 	rm -rf .venv .venv-test .venv-e2e build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
