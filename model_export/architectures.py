@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 RELEASES = "https://dl.fbaipublicfiles.com/segment_anything"
+# Where downloaded checkpoints are kept, unless the command line names another folder.
+CACHE = Path.home() / ".cache" / "sam-backend" / "checkpoints"
 
 
 @dataclass(frozen=True)

@@ -28,7 +28,7 @@ class Case:
 
 
 def picture(size: int) -> NDArray[np.uint8]:
-    """A landscape picture, uint8 (3/4 size, size, 3): soft colors, hard edges and noise; the square's rest is padding."""
+    """A landscape picture, uint8 (3/4 size, size, 3): soft colors, hard edges, noise; the rest is padding."""
     generator = np.random.default_rng(0)
     height = size * 3 // 4
     y, x = np.mgrid[0:height, 0:size] / size

@@ -1,7 +1,4 @@
-"""Checkpoints: where they lie, what their checksum is, and how their weights get into a model.
-
-Downloads are kept in `~/.cache/sam-backend/checkpoints`, unless the command line names another folder.
-"""
+"""Checkpoints: where they lie, what their checksum is, and how their weights get into a model."""
 
 import hashlib
 import zipfile
@@ -17,12 +14,11 @@ from model_export.errors import CheckpointError, CheckpointFormatError
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-CACHE = Path.home() / ".cache" / "sam-backend" / "checkpoints"
 # Trainers like to wrap the weights; these are the keys that the common ones use.
 _WRAPPERS = ("model", "state_dict", "model_state_dict")
 
 
-def locate(architecture: Architecture, checkpoint: Path | None, cache: Path = CACHE) -> Path:
+def locate(architecture: Architecture, checkpoint: Path | None, cache: Path) -> Path:
     """The checkpoint's file: the one that was given, the one in this package, or the published one, downloaded once.
 
     Raises:

@@ -1,37 +1,38 @@
-"""The command line: `list`, `export`, `verify`."""
+"""The command line: `list`, `export`, `verify`. torch is imported only by what needs it: it takes seconds."""
 
-import contextlib
 import re
 import signal
-import time
-from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from model_export.architectures import REGISTRY, Architecture, Download
+from model_export.architectures import CACHE, REGISTRY, Architecture, Download, find
 from model_export.errors import ExportError, UnknownModelError
+from model_export.progress import Steps
 
-CACHE = Path.home() / ".cache" / "sam-backend" / "checkpoints"
+if TYPE_CHECKING:
+    from model_export.folder import Precision
+    from model_export.verify import Difference
+
 MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_FOLDER = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path)
 
 
 class _Group(click.Group):
     """Prints the errors of the tree as one line, and lets SIGTERM clean up as Ctrl-C does."""
 
-    def invoke(self, ctx: click.Context) -> object:
-        signal.signal(signal.SIGTERM, _interrupted)
+    def invoke(self, ctx: click.Context) -> Any:
+        signal.signal(signal.SIGTERM, _interrupt)
         try:
             return super().invoke(ctx)
         except ExportError as error:
             raise click.ClickException(str(error)) from None
 
 
-def _interrupted(number: int, frame: FrameType | None) -> NoReturn:
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
@@ -46,50 +47,51 @@ def main() -> None:
       python -m model_export export vit_b --checkpoint cells.pth --model-id cells
       python -m model_export verify models/cells --checkpoint cells.pth
 
-    A model exported to models/ID is served by SAM_MODEL=ID sam-backend serve.
-    """
+    What was exported to models/ID is served by: SAM_MODEL=ID sam-backend serve
+    """  # noqa: D301 - click reads the backspace
 
 
 @main.command("list")
 def list_models() -> None:
     """Show the models that can be exported."""
     for architecture in REGISTRY.values():
-        click.echo(f"{architecture.name:<8} {_size(architecture):>7}  {architecture.description}")
+        click.echo(f"{architecture.name:<8} {_size(architecture):>8}  {architecture.description}")
 
 
 def _size(architecture: Architecture) -> str:
     weights = architecture.weights
     if isinstance(weights, Download):
         return f"{weights.size / 1e6:.0f} MB"
-    return f"{weights.stat().st_size / 1e6:.0f} MB" if weights.is_file() else "absent"
+    return f"{weights.stat().st_size / 1e6:.0f} MB" if weights.is_file() else "missing"
 
 
 @main.command()
-@click.argument("model", metavar="MODEL")
-@click.option("--checkpoint", type=_FILE, help="Weights of your own instead of the published ones; strictly matched.")
-@click.option("--output", type=_FOLDER, help="Model folder to make.  [default: models/ID]")
+@click.argument("model")
+@click.option("--checkpoint", type=FILE, metavar="FILE", help="Your own weights in place of the published ones.")
+@click.option("--output", type=FOLDER, metavar="DIR", help="Model folder to make.  [default: models/ID]")
 @click.option("--model-id", metavar="ID", help="What the service calls the model.  [default: MODEL]")
 @click.option(
     "--precision",
     type=click.Choice(["f32", "f16"]),
     default="f32",
     show_default=True,
-    help="How the weights are stored: f16 halves the folder; the arithmetic is chosen by SAM_PRECISION.",
+    help="How weights are stored; f16 halves the folder. Arithmetic is the service's business: SAM_PRECISION.",
 )
 @click.option("--random-weights", type=int, metavar="SEED", help="Draw the weights: for tests and benchmarks only.")
-@click.option("--cache", type=_FOLDER, default=CACHE, help=f"Folder of downloaded checkpoints.  [default: {CACHE}]")
-@click.option("--force", is_flag=True, help="Replace a model folder that stands at the output.")
-@click.option("--verify/--no-verify", default=True, help="Compare with torch before the folder takes its place.")
-def export(
+@click.option("--cache", type=FOLDER, metavar="DIR", default=CACHE, help=f"Downloaded checkpoints.  [default: {CACHE}]")
+@click.option("--force", is_flag=True, help="Replace the model folder that stands at the output.")
+@click.option("--verify/--no-verify", "compare", default=True, help="Compare with torch before the folder is kept.")
+def export(  # noqa: PLR0913 - one parameter for each option
+    *,
     model: str,
     checkpoint: Path | None,
     output: Path | None,
     model_id: str | None,
-    precision: str,
+    precision: "Precision",
     random_weights: int | None,
     cache: Path,
     force: bool,
-    verify: bool,
+    compare: bool,
 ) -> None:
     """Export MODEL (see `list`) to a model folder.
 
@@ -100,30 +102,69 @@ def export(
       python -m model_export export vit_b --checkpoint cells.pth --model-id cells
       python -m model_export export vit_b --random-weights 0 --output /tmp/vit_b
 
-    Published checkpoints are downloaded once, resumed where a download broke off, and checked by SHA-256. The folder
-    appears only when all went well.
-    """
+    A published checkpoint is downloaded once, goes on where a download broke off, and is checked by its SHA-256. The
+    folder appears only when all went well.
+    """  # noqa: D301 - click reads the backspace
+    find(model)
+    name = _model_id(model_id or model)
     if random_weights is not None and checkpoint is not None:
         raise click.UsageError("--checkpoint and --random-weights exclude each other.")
-    name = model_id or model
+
+    from model_export import pipeline
+    from model_export.weights import Weights
+
+    weights = Weights(checkpoint, random_weights, cache)
+    folder = output or Path("models") / name
+    order = pipeline.Order(model, weights, name, folder, precision, force, compare)
+    steps = Steps(pipeline.EXPORT_STEPS + compare * pipeline.COMPARE_STEPS)
+    _report(pipeline.export(order, steps), precision)
+    click.echo(f"Wrote {folder}. To serve it: {_serve_command(folder)}")
+
+
+def _model_id(name: str) -> str:
     if not MODEL_ID.fullmatch(name):
         raise UnknownModelError(f"{name!r} cannot be a model id.", "Use letters, digits, dots, hyphens, underscores.")
-    from model_export.pipeline import Order, export as run  # torch takes seconds to import; --help need not wait
+    return name
+
+
+def _serve_command(folder: Path) -> str:
+    return f"SAM_MODEL_DIR={folder.parent} SAM_MODEL={folder.name} sam-backend serve"
+
+
+@main.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--checkpoint", type=FILE, metavar="FILE", help="The checkpoint it was exported from, if your own.")
+@click.option("--cache", type=FOLDER, metavar="DIR", default=CACHE, help=f"Downloaded checkpoints.  [default: {CACHE}]")
+def verify(*, folder: Path, checkpoint: Path | None, cache: Path) -> None:
+    """Compare the model in FOLDER with torch, on one picture and prompts of every kind.
+
+    \b
+    Examples:
+      python -m model_export verify models/vit_b
+      python -m model_export verify models/cells --checkpoint cells.pth
+
+    Prints, for each kind of prompt, the largest difference of the logits relative to their range, and the smallest IoU
+    of the masks. The exit code is 1 when one passes its limit.
+    """  # noqa: D301 - click reads the backspace
+    from model_export import pipeline
+    from model_export.folder import read_description
+    from model_export.verify import check
     from model_export.weights import Weights
-    order = Order(model, Weights(checkpoint, random_weights, cache), name, output or Path("models") / name, precision, force, verify)
-    differences = run(order, _step)
-    _report(differences)
-    click.echo(f"Wrote {order.output}. Serve it: SAM_MODEL_DIR={order.output.parent} SAM_MODEL={order.output.name} sam-backend serve")
+
+    precision = read_description(folder).precision
+    differences = pipeline.verify_folder(folder, Weights(checkpoint, cache=cache), Steps(pipeline.VERIFY_STEPS))
+    _report(differences, precision)
+    check(differences, precision)
 
 
-@contextlib.contextmanager
-def _step(title: str) -> Iterator[None]:
-    click.echo(f"{title} … ", nl=False)
-    start = time.monotonic()
-    yield
-    click.echo(f"{time.monotonic() - start:.1f} s")
+def _report(differences: "list[Difference]", precision: "Precision") -> None:
+    if not differences:
+        return
+    from model_export.verify import LIMITS
 
-
-def _report(differences) -> None:
-    for d in differences:
-        click.echo(f"{d.name:<24} {d.delta:.1e} {d.iou:.5f}")
+    limits = LIMITS[precision]
+    click.echo(f"{'prompts':<24} {'max |Δ| / range':>16} {'mask IoU':>10}")
+    for difference in differences:
+        verdict = "" if difference.within(limits) else "  FAILED"
+        click.echo(f"{difference.name:<24} {difference.delta:>16.1e} {difference.iou:>10.5f}{verdict}")
+    click.echo(f"{'limits, ' + precision:<24} {limits.delta:>16.1e} {limits.iou:>10.5f}")

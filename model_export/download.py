@@ -34,7 +34,9 @@ def fetch(download: Download, cache: Path) -> Path:
         _check(download, part)
         part.replace(path)
     except OSError as error:
-        raise DownloadError(f"{part} cannot be written: {error.strerror or error}.", "Choose another --cache.") from None
+        raise DownloadError(
+            f"{part} cannot be written: {error.strerror or error}.", "Choose another --cache."
+        ) from None
     return path
 
 

@@ -142,7 +142,9 @@ def written_whole(output: Path) -> Iterator[Path]:
         yield staging
         _replace(output, staging)
     except OSError as error:
-        raise OutputError(f"{output} cannot be written: {error.strerror or error}.", "Choose another --output.") from None
+        raise OutputError(
+            f"{output} cannot be written: {error.strerror or error}.", "Choose another --output."
+        ) from None
     finally:
         shutil.rmtree(staging, ignore_errors=True)
 

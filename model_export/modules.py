@@ -40,7 +40,7 @@ class Encoder(nn.Module):
         pixels = (image.permute(0, 3, 1, 2).to(torch.float32) - self.pixel_mean) / self.pixel_std
         inside = (self.positions < input_size[0])[:, None] & (self.positions < input_size[1])[None, :]
         # The padding is zero after normalization, not black before it.
-        return self.image_encoder(torch.where(inside, pixels, torch.zeros_like(pixels)))  # type: ignore[no-any-return]
+        return self.image_encoder(torch.where(inside, pixels, torch.zeros_like(pixels)))
 
 
 class PromptEncoder(nn.Module):

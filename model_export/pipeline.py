@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,12 +11,15 @@ from model_export import architectures, convert, folder, verify
 from model_export.errors import ChecksumError
 from model_export.folder import Description, Precision
 from model_export.verify import Answer, Difference
-from model_export.weights import Weights, build
+from model_export.weights import Weights, build, locate
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 Step = Callable[[str], AbstractContextManager[None]]
+EXPORT_STEPS = 5
+COMPARE_STEPS = 2  # more, when an export also compares
+VERIFY_STEPS = 3
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,10 @@ def export(order: Order, step: Step) -> list[Difference]:
     """
     folder.check_output(order.output, force=order.force)
     architecture = architectures.find(order.architecture)
+    weights = locate(architecture, order.weights)
     with step("building the torch model"):
-        sam, sha256 = build(architecture, order.weights)
-    description = folder.describe(
-        sam, order.model_id, architecture.name, sha256, order.precision, order.weights.seed
-    )
+        sam, sha256 = build(architecture, weights)
+    description = folder.describe(sam, order.model_id, architecture.name, sha256, order.precision, weights.seed)
     reference: list[Answer] = []
     if order.compare:
         with step("running torch for comparison"):
@@ -107,8 +109,9 @@ def verify_folder(path: Path, weights: Weights, step: Step) -> list[Difference]:
     """
     description = folder.read_description(path)
     architecture = architectures.find(description.architecture)
+    weights = locate(architecture, replace(weights, seed=description.random_weights))
     with step("building the torch model"):
-        sam, sha256 = build(architecture, Weights(weights.checkpoint, description.random_weights, weights.cache))
+        sam, sha256 = build(architecture, weights)
     if sha256 != description.checkpoint_sha256:
         raise ChecksumError(
             f"{path} was exported from a checkpoint with SHA-256 {description.checkpoint_sha256[:16]}…, "

@@ -125,9 +125,9 @@ def _openvino_answer(decoder: openvino.CompiledModel, embedding: Floats, case: C
     inputs = {
         "image_embeddings": embedding,
         "point_coords": np.concatenate([case.points, corners], axis=1),
-        "point_labels": np.concatenate([case.labels, np.tile(np.float32(kinds), (batch, 1))], axis=1),
+        "point_labels": np.concatenate([case.labels, np.tile(np.array(kinds, np.float32), (batch, 1))], axis=1),
         "mask_input": mask if case.with_mask else np.zeros_like(mask),
-        "has_mask_input": np.float32([case.with_mask]),
+        "has_mask_input": np.array([case.with_mask], np.float32),
     }
     result = decoder(inputs)
     return Answer(result["low_res_masks"], result["iou_predictions"])
