@@ -27,11 +27,12 @@ run: $(SERVICE) ## start the backend on port 9090 (PORT=...) with the built-in m
 test: lint $(SERVICE) ## lint, check the types, and run every test but the browser's
 	SAM_BACKEND_BIN=.venv/bin/sam-backend .venv-test/bin/python -m pytest
 
-lint: $(TESTS) ## ruff, mypy and the import contracts
+lint: $(TESTS) ## ruff, mypy, the import contracts and hadolint
 	.venv-test/bin/ruff check
 	.venv-test/bin/ruff format --check
 	.venv-test/bin/mypy
 	.venv-test/bin/lint-imports
+	.venv-test/bin/hadolint Dockerfile
 
 format: $(TESTS) ## let ruff sort, fix and format
 	.venv-test/bin/ruff check --fix
