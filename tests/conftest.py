@@ -7,10 +7,16 @@ import socket
 import sys
 from typing import Any
 
-import hypothesis
+import pytest
 
-hypothesis.settings.register_profile("sam-backend", deadline=None, derandomize="CI" in os.environ)
-hypothesis.settings.load_profile("sam-backend")
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give Hypothesis time, and no luck in CI. The browser's tests run where it is not installed."""
+    if config.pluginmanager.has_plugin("hypothesispytest"):
+        import hypothesis
+
+        hypothesis.settings.register_profile("sam-backend", deadline=None, derandomize="CI" in os.environ)
+        hypothesis.settings.load_profile("sam-backend")
 
 
 def _is_here(host: object) -> bool:
