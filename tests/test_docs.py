@@ -169,6 +169,18 @@ def test_every_requirement_is_pinned(file: Path) -> None:
     assert loose == []
 
 
+def pins(file: Path) -> set[tuple[str, str]]:
+    found = re.findall(r"^([\w.-]+)==([\w.+]+)", file.read_text(), re.MULTILINE)
+    return {(canonicalize_name(name), version) for name, version in found}
+
+
+def test_the_files_of_requirements_agree() -> None:
+    """But for the browser's tests, which live with what Label Studio pins."""
+    together = set().union(*(pins(ROOT / f"requirements{kind}.txt") for kind in ("", "-export", "-test")))
+    names = [name for name, _ in together]
+    assert {name for name in names if names.count(name) > 1} == set()
+
+
 def service_names() -> set[str]:
     return {canonicalize_name(requirement.name) for requirement in SERVICE_SET}
 
