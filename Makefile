@@ -16,7 +16,7 @@ SERVICE := .venv/.complete
 TESTS := .venv-test/.complete
 E2E := .venv-e2e/.complete
 
-.PHONY: help run demo test e2e lint format docs clean
+.PHONY: help run demo test e2e lint format docs clean browser
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -26,6 +26,12 @@ run: $(SERVICE) ## start the backend on port 9090 (PORT=...) with the built-in m
 
 test: lint $(SERVICE) ## lint, check the types, and run every test but the browser's
 	SAM_BACKEND_BIN=.venv/bin/sam-backend .venv-test/bin/python -m pytest
+
+e2e: browser $(SERVICE) $(E2E) ## the tests with a real Label Studio and a real browser
+	.venv-e2e/bin/python -m pytest -m e2e tests/e2e
+
+demo: $(SERVICE) $(E2E) ## start Label Studio and the backend on this machine, connected, with example images
+	@exec .venv-e2e/bin/python -m examples.demo
 
 lint: $(TESTS) ## ruff, mypy, the import contracts and hadolint
 	.venv-test/bin/ruff check
@@ -65,3 +71,15 @@ $(TESTS): requirements.txt requirements-test.txt requirements-export.txt pyproje
 	@.venv-test/bin/pip install -q --no-deps -r requirements-test.txt
 	@.venv-test/bin/pip install -q --no-deps -e .
 	@touch $@
+
+$(E2E): requirements-e2e.txt
+	$(call new-environment,.venv-e2e,Label Studio and the browser's tests; some minutes.)
+	@.venv-e2e/bin/pip install -q -r requirements-e2e.txt
+	@touch $@
+
+browser:
+	@if ! { command -v chromium && command -v chromedriver; } >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing Debian's chromium and chromium-driver."; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
+		else echo "chromium and chromedriver are needed (Debian: sudo apt-get install chromium chromium-driver)." >&2; exit 1; fi; fi
