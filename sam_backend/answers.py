@@ -1,6 +1,7 @@
 """Answers in JSON, those to errors among them: the one place where an error becomes HTTP."""
 
 import logging
+import re
 from typing import Any
 
 import orjson
@@ -11,6 +12,8 @@ from sam_backend import logs, metrics
 from sam_backend.errors import BodyTooLargeError, CredentialsError, SamBackendError
 
 logger = logging.getLogger(__name__)
+
+REASON_CHARACTERS = 300
 
 
 def respond(document: dict[str, Any], status: int) -> Response:
@@ -27,9 +30,19 @@ def answer_error(error: Exception) -> Response:
     trace = logs.current()
     logger.warning("%s (%s)", logs.describe(named), trace.subject if trace else "-")
     response = respond(_body(type(named).__name__, named.message, named.remedy), named.status)
+    response.status = f"{named.status} {_reason(named)}"
     if isinstance(named, CredentialsError):
         response.headers["WWW-Authenticate"] = 'Basic realm="sam-backend", charset="UTF-8"'
     return response
+
+
+def _reason(error: SamBackendError) -> str:
+    """The error as the status line's reason: of a failed connection, Label Studio shows its users that line alone.
+
+    Plain ASCII without markup, as it must be in a status line and may be on Label Studio's page.
+    """
+    text = f"{error.message} {error.remedy}".translate(str.maketrans("", "", "<>&"))
+    return re.sub(r"[^ -~]", "?", text)[:REASON_CHARACTERS]
 
 
 def _named(error: Exception) -> SamBackendError | None:

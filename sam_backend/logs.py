@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TextIO
 
 from sam_backend.errors import SamBackendError
 
@@ -57,12 +58,17 @@ def traced() -> Iterator[Trace]:
 
 def configure(level: str) -> None:
     """Send all log lines of the process to standard error, one line each."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_OneLine(_FORMAT))
-    handler.addFilter(_add_request_id)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler(sys.stderr)], force=True)
     # At DEBUG it prints addresses, and an address can carry a signature that opens the image.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
+
+
+def handler(stream: TextIO) -> logging.Handler:
+    """A handler that writes one line per event, with the request's id."""
+    made = logging.StreamHandler(stream)
+    made.setFormatter(_OneLine(_FORMAT))
+    made.addFilter(_add_request_id)
+    return made
 
 
 def describe(error: SamBackendError) -> str:

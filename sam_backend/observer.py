@@ -37,7 +37,12 @@ class Observer:
         logger.log(
             logging.DEBUG if path in ("/health", "/metrics") else logging.INFO,
             "%s %s %d in %.1fms, %s: %s",
-            environ.get("REQUEST_METHOD", "-"), path, code, seconds * 1000, trace.subject, logs.stages(trace),
+            environ.get("REQUEST_METHOD", "-"),
+            path,
+            code,
+            seconds * 1000,
+            trace.subject,
+            logs.stages(trace),
         )
 
 

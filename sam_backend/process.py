@@ -29,12 +29,16 @@ def run(settings: Settings, create_app: Callable[[Settings], Flask]) -> None:
     """
     logs.configure(settings.log_level)
     model = Segmenter(settings).model_version
-    with listen(settings.host, settings.port) as listener:
-        logger.info(
-            "sam-backend %s on http://%s:%d with %s on %s.",
-            __version__, settings.host, settings.port, model, settings.device,
-        )
-        _Server(settings, create_app, listener.fileno()).run()
+    listener = listen(settings.host, settings.port).detach()  # gunicorn closes it
+    logger.info(
+        "sam-backend %s on http://%s:%d with %s on %s.",
+        __version__,
+        settings.host,
+        settings.port,
+        model,
+        settings.device,
+    )
+    _Server(settings, create_app, listener).run()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -73,7 +77,7 @@ class _Server(BaseApplication):
         for name, value in self._options().items():
             self.cfg.set(name, value)
 
-    def load(self) -> Flask:
+    def load(self) -> Any:
         return self._create_app(self._settings)
 
     def _options(self) -> dict[str, Any]:

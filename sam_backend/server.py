@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 
 from sam_backend import metrics, services
 from sam_backend.answers import answer_error, respond
-from sam_backend.endpoints import Answer, Endpoints
+from sam_backend.endpoints import Answer, Body, Endpoints
 from sam_backend.errors import BodyError, CredentialsError
 from sam_backend.observer import Observer
 from sam_backend.services import Services
@@ -65,12 +65,16 @@ def _add_endpoints(app: Flask, shared: Services) -> None:
         ("/predict", endpoints.predict),
         ("/webhook", endpoints.webhook),
     ):
-        app.add_url_rule(path, path, _json(lambda answer=answer_body: answer(_read_body())), methods=["POST"])
+        app.add_url_rule(path, path, _json_of_body(answer_body), methods=["POST"])
     app.add_url_rule("/metrics", "/metrics", _metrics, methods=["GET"])
 
 
 def _json(answer: Callable[[], Answer]) -> Callable[[], Response]:
     return lambda: respond(*answer())
+
+
+def _json_of_body(answer: Callable[[Body], Answer]) -> Callable[[], Response]:
+    return lambda: respond(*answer(_read_body()))
 
 
 def _metrics() -> Response:

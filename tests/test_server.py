@@ -1,22 +1,23 @@
 """The endpoints over real HTTP: what they answer, what they refuse, and that bad input leaves the process alive."""
 
-import json
-from collections.abc import Iterator
+import importlib.util
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import requests
+from requests.auth import HTTPBasicAuth
 
 from tests.support import recordings, scenes
-from tests.support.image_host import TOKEN, ImageHost, Reply, image_host
+from tests.support.image_host import TOKEN, ImageHost, image_host
 from tests.support.service import Service, running
 
 USER, PASSWORD = "annotator", "pässword"
-NO_PROMPT = '<View><Image name="i" value="$image"/><BrushLabels name="b" toName="i"><Label value="A"/></BrushLabels></View>'
-NO_ANSWER = (
-    '<View><Image name="i" value="$image"/><KeyPointLabels name="k" toName="i"><Label value="A"/></KeyPointLabels></View>'
-)
+NO_PROMPT = '<View><Image name="i" value="$image"/><Brush name="b" toName="i"/></View>'
+NO_ANSWER = '<View><Image name="i" value="$image"/><KeyPoint name="k" toName="i" smart="true"/></View>'
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +79,7 @@ def body(**changes: Any) -> dict[str, Any]:
 
 def on(path: str) -> dict[str, Any]:
     """A click on the image at that path."""
-    return recordings.click({"image": path}, 35, 40, (800, 1200))
+    return recordings.ask(path, (800, 1200), recordings.keypoint(35, 40))
 
 
 def error(response: requests.Response, status: int) -> str:
@@ -205,7 +206,8 @@ def test_an_image_that_cannot_be_had_is_a_named_error(service: Service, path: st
 
 
 def test_a_click_outside_the_image_is_a_named_error(service: Service) -> None:
-    click = recordings.click({"image": "/data/upload/1/176057e3-plain_1200x800.png"}, 350, 40, (800, 1200))
+    image = "/data/upload/1/176057e3-plain_1200x800.png"
+    click = recordings.ask(image, (800, 1200), recordings.keypoint(350, 40))
     assert error(requests.post(f"{service.url}/predict", json=click, timeout=30), 400) == "PromptError"
 
 
@@ -236,7 +238,8 @@ def test_a_click_needs_no_setup_and_a_missing_label_config_is_the_one_of_setup(s
 
 def test_an_error_is_logged_in_one_line_with_its_remedy_task_and_request(service: Service) -> None:
     response = requests.post(f"{service.url}/predict", json=on("/data/upload/1/nowhere.png"), timeout=30)
-    [line] = [line for line in service.log().splitlines() if response.headers["X-Request-ID"] in line and "WARNING" in line]
+    lines = [line for line in service.log().splitlines() if response.headers["X-Request-ID"] in line]
+    [line] = [line for line in lines if "WARNING" in line]
     assert response.json()["error"] in line
     assert response.json()["remedy"] in line
     assert "task 1" in line
@@ -259,6 +262,17 @@ def test_a_line_break_in_a_request_does_not_begin_a_line_in_the_log(service: Ser
     assert not any(line.startswith("2026-01-01 forged") for line in service.log().splitlines())
 
 
+def test_the_service_has_no_torch_in_its_memory(service: Service) -> None:
+    """Nor in that of its worker, after clicks; this environment has torch, so it could."""
+    assert importlib.util.find_spec("torch")
+    children = Path(f"/proc/{service.process.pid}/task/{service.process.pid}/children").read_text().split()
+    assert children
+    for process in (service.process.pid, *children):
+        mapped = Path(f"/proc/{process}/maps").read_text()
+        assert "libpython" in mapped or "python3" in mapped
+        assert "torch" not in mapped
+
+
 def test_metrics_count_requests_errors_and_stages(service: Service) -> None:
     name = 'sam_requests_total{endpoint="/predict",status="502"}'
     errors = 'sam_errors_total{error="ImageUnavailableError"}'
@@ -271,9 +285,8 @@ def test_metrics_count_requests_errors_and_stages(service: Service) -> None:
 def test_an_opened_task_is_warmed_and_its_first_click_finds_the_embedding(service: Service, host: ImageHost) -> None:
     scene = scenes.draw(900, 600, scenes.CENTER, seed=5)
     path = host.put("/data/upload/1/opened.png", scenes.png(scene.rgb))
-    click = recordings.click({"image": path}, 50, 50, (600, 900))
-    opened = json.loads(json.dumps(click))
-    opened["params"]["context"] = None
+    click = recordings.ask(path, (600, 900), recordings.keypoint(50, 50))
+    opened = click | {"params": {"context": None}}
     before = service.metric("sam_encodes_total")
     requests.post(f"{service.url}/predict", json=opened, timeout=5).raise_for_status()
     _until(lambda: service.metric("sam_encodes_total") == before + 1)
@@ -283,8 +296,7 @@ def test_an_opened_task_is_warmed_and_its_first_click_finds_the_embedding(servic
 
 
 def test_an_opened_task_whose_image_is_missing_is_answered_all_the_same(service: Service) -> None:
-    opened = on("/data/upload/1/gone.png")
-    opened["params"]["context"] = None
+    opened = on("/data/upload/1/gone.png") | {"params": {"context": None}}
     response = requests.post(f"{service.url}/predict", json=opened, timeout=5)
     assert response.json()["results"] == [{"model_version": response.json()["model_version"]}]
     _until(lambda: "Not warmed: ImageUnavailableError" in service.log())
@@ -294,7 +306,7 @@ def test_an_address_that_shows_another_image_later_gets_the_new_ones_mask(servic
     for seed, center in enumerate([(30.0, 30.0), (70.0, 60.0)]):
         scene = scenes.draw(640, 480, {"one": (*center, 15.0, 20.0)}, seed)
         host.put("/data/upload/1/changing.png", scenes.png(scene.rgb))
-        click = recordings.click({"image": "/data/upload/1/changing.png"}, *center, (480, 640))
+        click = recordings.ask("/data/upload/1/changing.png", (480, 640), recordings.keypoint(*center))
         [region] = recordings.answered(requests.post(f"{service.url}/predict", json=click, timeout=30))
         assert scenes.iou(recordings.bitmap(region), scene.objects["one"]) >= 0.8
 
@@ -305,14 +317,14 @@ def test_only_who_knows_user_and_password_is_let_in(
     guarded: Service, path: str, credentials: tuple[str, str] | None
 ) -> None:
     method = "POST" if path in ("/setup", "/predict") else "GET"
-    auth = tuple(part.encode() for part in credentials) if credentials else None
-    response = requests.request(method, guarded.url + path, json={}, auth=auth, timeout=5)  # type: ignore[arg-type]
+    auth = HTTPBasicAuth(*(part.encode() for part in credentials)) if credentials else None
+    response = requests.request(method, guarded.url + path, json={}, auth=auth, timeout=5)
     assert error(response, 401) == "CredentialsError"
     assert response.headers["WWW-Authenticate"].startswith("Basic ")
 
 
 def test_the_right_user_and_password_open_every_door(guarded: Service) -> None:
-    auth = (USER.encode(), PASSWORD.encode())
+    auth = HTTPBasicAuth(USER.encode(), PASSWORD.encode())
     for path in ("/", "/versions", "/metrics"):
         assert requests.get(guarded.url + path, auth=auth, timeout=5).status_code == 200
     document = recordings.read("S1_connect__setup").body
@@ -331,9 +343,7 @@ def test_health_and_events_need_no_credentials(guarded: Service) -> None:
     assert requests.post(f"{guarded.url}/webhook", json={"action": "PROJECT_UPDATED"}, timeout=5).status_code == 201
 
 
-def _until(happened: Any, seconds: float = 30) -> None:
-    import time
-
+def _until(happened: Callable[[], bool], seconds: float = 30) -> None:
     end = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < end

@@ -9,7 +9,7 @@ from sam_backend.errors import BodyError
 Object = Mapping[str, Any]
 Kind = TypeVar("Kind")
 
-_NAMES = {dict: "an object", list: "a list", str: "a string"}
+_NAMES: Mapping[type, str] = {dict: "an object", list: "a list", str: "a string"}
 
 
 @dataclass(frozen=True, slots=True)

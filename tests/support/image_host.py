@@ -33,7 +33,7 @@ class Reply:
 class ImageHost:
     """Replies by path, and what was asked: (path, Authorization) of each request."""
 
-    url: str
+    url: str = ""
     replies: dict[str, Reply] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
 
@@ -46,10 +46,9 @@ class ImageHost:
 @contextlib.contextmanager
 def image_host() -> Iterator[ImageHost]:
     """Run one while inside."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    server.daemon_threads = True
-    host = ImageHost(f"http://127.0.0.1:{server.server_address[1]}")
-    _Handler.hosts[server.server_address[1]] = host
+    host = ImageHost()
+    server = _Server(host)
+    host.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     try:
@@ -58,15 +57,25 @@ def image_host() -> Iterator[ImageHost]:
         server.shutdown()
         thread.join()
         server.server_close()
-        del _Handler.hosts[server.server_address[1]]
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, host: ImageHost) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.host = host
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """The backend closes connections when it has had enough; that is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    hosts: dict[int, ImageHost] = {}  # noqa: RUF012 - the standard library makes a handler per connection
+    server: _Server
 
     def do_GET(self) -> None:
-        host = self.hosts[int(self.server.server_address[1])]
+        host = self.server.host
         authorization = self.headers.get("Authorization", "")
         host.requests.append((self.path, authorization))
         reply = host.replies.get(self.path, Reply(b"no such file", 404, token=None))

@@ -4,7 +4,6 @@ Each file of `tests/data/recordings` is one request: case, method, path, headers
 pictures of that time; these here have objects where those clicks point.
 """
 
-import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,14 +75,26 @@ def prompts(recording: Recording) -> list[dict[str, Any]]:
     return list(context.get("result", []))
 
 
-def click(task_data: dict[str, Any], x: float, y: float, size: tuple[int, int], **region: Any) -> dict[str, Any]:
-    """A recorded click's body, with other data: one positive keypoint at (x, y) percent of an image of `size` (H, W)."""
-    body = copy.deepcopy(read("A1_keypoint_positive__predict").body)
+def keypoint(x: float, y: float, *, positive: bool = True, **more: Any) -> dict[str, Any]:
+    """A smart keypoint at (x, y) percent, as it was recorded."""
+    [region] = prompts(read("A1_keypoint_positive__predict"))
+    return region | {"value": region["value"] | {"x": x, "y": y}, "is_positive": positive, **more}
+
+
+def rectangle(x: float, y: float, width: float, height: float) -> dict[str, Any]:
+    """A rectangle in percent, as it was recorded."""
+    [region] = prompts(read("C1_smart_rectangle__predict"))
+    return region | {"value": region["value"] | {"x": x, "y": y, "width": width, "height": height}}
+
+
+def ask(address: str, size: tuple[int, int], *regions: dict[str, Any], project: str = "1.1") -> dict[str, Any]:
+    """The body of a click, as it was recorded, with these prompts on the image of `size` (H, W) at `address`."""
+    body = read("A1_keypoint_positive__predict").body
     assert body is not None
-    body["tasks"][0]["data"] = task_data
-    [prompt] = body["params"]["context"]["result"]
-    prompt.update(original_height=size[0], original_width=size[1], **region)
-    prompt["value"].update(x=x, y=y)
+    body["project"] = project
+    body["tasks"][0]["data"] = {"image": address}
+    sized = {"original_height": size[0], "original_width": size[1]}
+    body["params"]["context"]["result"] = [region | sized for region in regions]
     return body
 
 

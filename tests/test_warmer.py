@@ -1,0 +1,117 @@
+"""The background thread: newest first, bounded, no duplicates, and it outlives what fails."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from sam_backend.errors import ImageUnavailableError
+from sam_backend.warmer import Warmer
+
+
+class Work:
+    """Notes the jobs that were done; the first one waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+        self.done: list[str] = []
+
+    def __call__(self, job: str) -> None:
+        self.begun.set()
+        assert self.go_on.wait(10)
+        self.done.append(job)
+        if job == "missing":
+            raise ImageUnavailableError("The image's server answered 404.", "Check that the image exists.")
+        if job == "broken":
+            raise ZeroDivisionError
+
+
+def until(happened: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def test_newest_first_each_once_and_the_oldest_let_go() -> None:
+    work = Work()
+    warmer = Warmer[str](work, most=3)
+    warmer.add(["first"])
+    assert work.begun.wait(10)
+    warmer.add(["a"])
+    warmer.add(["b"])
+    warmer.add(["c", "d"])
+    warmer.add(["b"])
+    work.go_on.set()
+    until(lambda: len(work.done) == 4)
+    warmer.close()
+    assert work.done == ["first", "b", "c", "d"]
+
+
+def test_the_first_of_a_request_goes_first() -> None:
+    work = Work()
+    warmer = Warmer[str](work, most=10)
+    work.go_on.set()
+    warmer.add(["one", "two", "three"])
+    until(lambda: len(work.done) == 3)
+    warmer.close()
+    assert work.done == ["one", "two", "three"]
+
+
+def test_a_failure_is_logged_and_the_next_job_is_done(caplog: pytest.LogCaptureFixture) -> None:
+    work = Work()
+    work.go_on.set()
+    warmer = Warmer[str](work, most=10)
+    with caplog.at_level(logging.WARNING):
+        warmer.add(["missing", "broken", "fine"])
+        until(lambda: len(work.done) == 3)
+    warmer.close()
+    named, unnamed = caplog.records
+    assert "ImageUnavailableError: The image's server answered 404. Check that the image exists." in named.message
+    assert unnamed.exc_info
+
+
+def test_nothing_is_queued_when_it_is_turned_off() -> None:
+    work = Work()
+    warmer = Warmer[str](work, most=0)
+    warmer.add(["one"])
+    assert not work.begun.wait(0.2)
+    warmer.close()
+
+
+def test_closing_waits_for_the_job_under_way_and_forgets_the_rest() -> None:
+    work = Work()
+    warmer = Warmer[str](work, most=10)
+    warmer.add(["under way", "waiting"])
+    assert work.begun.wait(10)
+    closing = threading.Thread(target=warmer.close)
+    closing.start()
+    work.go_on.set()
+    closing.join(10)
+    warmer.add(["late"])
+    assert work.done == ["under way"]
+
+
+def test_closing_ends_though_the_job_under_way_does_not() -> None:
+    work = Work()
+    warmer = Warmer[str](work, most=10)
+    warmer.add(["endless"])
+    assert work.begun.wait(10)
+    started = time.monotonic()
+    warmer.close(timeout=0.1)
+    assert time.monotonic() - started < 5
+    work.go_on.set()
+
+
+def test_adding_never_waits_for_work() -> None:
+    work = Work()
+    warmer = Warmer[str](work, most=1000)
+    started = time.monotonic()
+    for number in range(2000):
+        warmer.add([str(number)])
+    assert time.monotonic() - started < 2
+    work.go_on.set()
+    warmer.close()
