@@ -69,14 +69,15 @@ def _block(
 
 
 def _upscale(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """Both transposed convolutions have kernel = stride: each token gives its own 4x4 pixels, (B, N, 16, C2)."""
-    first, norm, act1, second, act2 = layers
+    """Both transposed convolutions have kernel = stride: each token gives its own 4x4 pixels, (B, N, 16, C2). The built-in
+    model's activation is ReLU."""
+    first, norm, _, second, _ = layers
     b, n, c = x.shape
     c1, c2 = first.weight.shape[1], second.weight.shape[1]
-    x = (x @ first.weight.permute(0, 2, 3, 1).reshape(c, 4 * c1)).view(b, n, 4, c1) + first.bias
-    x = act1(F.layer_norm(x, (c1,), norm.weight, norm.bias, norm.eps))
-    x = x @ second.weight.permute(0, 2, 3, 1).reshape(c1, 4 * c2) + second.bias.repeat(4)
-    return act2(x).view(b, n, 16, c2)  # type: ignore[no-any-return]
+    x = F.linear(x, first.weight.permute(2, 3, 1, 0).reshape(4 * c1, c), first.bias.repeat(4)).view(b, n, 4, c1)
+    x = F.relu(F.layer_norm(x, (c1,), norm.weight, norm.bias, norm.eps), inplace=True)
+    x = F.linear(x, second.weight.permute(2, 3, 1, 0).reshape(4 * c2, c1), second.bias.repeat(4))
+    return F.relu(x, inplace=True).view(b, n, 16, c2)
 
 
 def predict_masks(

@@ -104,6 +104,7 @@ class Run:
         """Go on from a checkpoint."""
         state = torch.load(path, weights_only=True)
         self.weights.load_state_dict(state["weights"])
+        self.working.load_state_dict(state["weights"])
         self.average.load_state_dict(state["average"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.steps, self.seconds, self.curve = state["steps"], state["seconds"], state["curve"]
