@@ -88,7 +88,11 @@ class LabelConfig:
     prompts: tuple[Control, ...]
 
     def image_for(self, to_name: str) -> ImageTag:
-        """The image of that name. Raises LabelConfigError when there is none with prompts and answers."""
+        """The image of that name.
+
+        Raises:
+            LabelConfigError: there is none with prompts and answers.
+        """
         for image in self.images:
             if image.name == to_name:
                 return image
@@ -108,8 +112,10 @@ class LabelConfig:
 def parse(label_config: str | None) -> LabelConfig:
     """Read a label config's XML.
 
-    Raises LabelConfigError, naming what is missing: XML that can be read, an `<Image>` with a name and a value, a
-    `<BrushLabels>` or `<Brush>` on it, a keypoint or rectangle control on it. XML entities are refused.
+    Raises:
+        LabelConfigError: it names what is missing: XML that can be read (a document type, and with it entities, is
+            refused), an `<Image>` with a name and a value, a `<BrushLabels>` or `<Brush>` on it, a keypoint or
+            rectangle control on it.
     """
     root = _read(label_config)
     images = tuple(_images(root))
@@ -152,7 +158,7 @@ def _read(label_config: str | None) -> Element:
     if len(label_config) > MAX_CHARACTERS:
         raise LabelConfigError(f"The label config has more than {MAX_CHARACTERS} characters.", "Make it shorter.")
     try:
-        return defusedxml.ElementTree.fromstring(label_config)
+        return defusedxml.ElementTree.fromstring(label_config, forbid_dtd=True)
     except (ParseError, DefusedXmlException, ValueError) as error:
         raise LabelConfigError(
             f"The label config is not XML that we read: {error}.", "Check it in Label Studio's editor."

@@ -138,7 +138,8 @@ def orientation(exif: bytes) -> int:
 def _rgb(picture: PIL.Image.Image) -> PIL.Image.Image:
     """Eight-bit RGB, transparent pixels on white."""
     if picture.mode.startswith("I;16"):
-        return _from_levels(np.asarray(picture), 0, 65535)
+        levels = np.asarray(picture)
+        return _from_levels(np.where(levels == picture.info.get("transparency"), 65535, levels), 0, 65535)
     if picture.mode in ("I", "F"):
         values = np.nan_to_num(np.asarray(picture, np.float64), posinf=0, neginf=0)
         return _from_levels(values, values.min(), values.max())

@@ -18,8 +18,9 @@ from sam_backend.labelstudio.addresses import Credential, shown
 from sam_backend.labelstudio.transport import Deadline, Http, read
 
 _JWT = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
-_LIFETIME = 300.0
-_MARGIN = 30.0
+LIFETIME = 300.0
+"""Seconds that Label Studio's access tokens are valid; where they are not, a 401 renews them."""
+MARGIN = 30.0
 _MAX_KEPT = 256
 _MAX_ANSWER = 64 * 1024
 _REMEDY = "Check LABEL_STUDIO_API_KEY, or create a new token in Label Studio."
@@ -67,7 +68,7 @@ class Tokens:
             if refused == f"Bearer {access.token}" or time.monotonic() >= access.until:
                 start = time.monotonic()
                 access.token = self._refresh(credential, deadline)
-                access.until = start + _LIFETIME - _MARGIN
+                access.until = start + LIFETIME - MARGIN
             return f"Bearer {access.token}"
         finally:
             access.lock.release()
