@@ -63,7 +63,7 @@ class ConvEncoder(nn.Module):
         self.stage4 = _stage(w4, 2)
         self.down8, self.stage8 = _down(w4, w8), _stage(w8, 2)
         self.down16, self.stage16 = _down(w8, w16), _stage(w16, 3)
-        self.down32, self.stage32 = _down(w16, w32), _stage(w32, 2)
+        self.down32, self.stage32 = _down(w16, w32), _stage(w32, 1)
         self.join16, self.merge16 = nn.Conv2d(w32, w16, 1), _stage(w16, 1)
         self.join8, self.fine8, self.merge8 = nn.Conv2d(w16, w8, 1), _down(w4, w8), _stage(w8, 2)
         self.neck = nn.Sequential(ChannelNorm(w8), nn.Conv2d(w8, _EMBED_DIM, 1), ChannelNorm(_EMBED_DIM))

@@ -101,7 +101,7 @@ def make_sample(
 class Samples(IterableDataset[Batch]):
     """Endless batches from the bank, which may still grow."""
 
-    def __init__(self, bank: Path, size: int, images: int, prompts: int, seed: int) -> None:
+    def __init__(self, bank: Path, size: int, images: int, prompts: int, seed: int | tuple[int, ...]) -> None:
         self.bank, self.size, self.images, self.prompts, self.seed = bank, size, images, prompts, seed
 
     def __iter__(self) -> Iterator[Batch]:

@@ -7,7 +7,7 @@ the same command, goes on where it was.
 import argparse
 import copy
 import math
-import os
+import tempfile
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,17 +25,19 @@ from model_export.builtin.optimizer import MuonAdamW
 from model_export.builtin.samples import Batch, Samples
 from model_export.builtin.standardize import baked, standardize
 from model_export.builtin.step import training_loss
+from model_export.builtin.team import Team
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
+ALONE = Team()
 _WARM_UP = 0.015
 _LAST_RATE = 0.01
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A part of the run: `share` of its time at input `size`, `images` a step."""
+    """A part of the run: `share` of its time at input `size`, `images` a step in each process."""
 
     size: int
     share: float
@@ -130,10 +132,12 @@ def _copy_weights(source: nn.Module, target: nn.Module) -> None:
 
 
 @torch.no_grad()
-def _update(run: Run, rate: float) -> None:
-    """Gradients of the working copy to a step of the weights, and of their average."""
-    for mine, theirs in zip(run.weights.parameters(), run.working.parameters(), strict=True):
-        mine.grad = None if theirs.grad is None else theirs.grad.float()
+def _update(run: Run, rate: float, team: Team) -> None:
+    """Gradients of the working copy, the team's mean, to a step of the weights, and of their average."""
+    found = [torch.zeros_like(p) if p.grad is None else p.grad for p in run.working.parameters()]
+    gradients = team.mean([gradient.float() for gradient in found])
+    for parameter, gradient in zip(run.weights.parameters(), gradients, strict=True):
+        parameter.grad = gradient
     nn.utils.clip_grad_norm_(run.weights.parameters(), 1.0)
     for group in run.optimizer.param_groups:
         group["lr"] = rate
@@ -143,12 +147,12 @@ def _update(run: Run, rate: float) -> None:
         average.lerp_(current, 1 - keep)
 
 
-def train_step(run: Run, batch: Batch, rng: np.random.Generator, rate: float) -> float:
-    """One step; its loss."""
+def train_step(run: Run, batch: Batch, rng: np.random.Generator, rate: float, team: Team = ALONE) -> float:
+    """One step of the team; this process's loss."""
     _copy_weights(run.weights, run.working)
     loss: Tensor = training_loss(run.working, batch, rng)
     loss.backward()  # type: ignore[no-untyped-call]
-    _update(run, rate)
+    _update(run, rate, team)
     run.steps += 1
     return float(loss.detach())
 
@@ -170,7 +174,7 @@ def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v if "gaussian" in k else v.half() for k, v in state.items()}
 
 
-def _batches(bank: Path, stage: Stage, prompts: int, seed: int) -> DataLoader[Batch]:
+def _batches(bank: Path, stage: Stage, prompts: int, seed: tuple[int, ...]) -> DataLoader[Batch]:
     samples = Samples(bank, stage.size, stage.images, prompts, seed)
     return DataLoader(samples, batch_size=None, num_workers=1, prefetch_factor=3, multiprocessing_context="spawn")
 
@@ -182,34 +186,49 @@ def _measure(run: Run, scenes: int, size: int, losses: list[float]) -> str:
     return f"{run.seconds / 60:5.1f} min  step {run.steps:5d}  size {size}  loss {np.mean(losses):.3f}  {scores.line()}"
 
 
-def train(run: Run, schedule: Schedule, options: argparse.Namespace) -> None:
-    """Train to the schedule's end, with checkpoints and held-out figures on the way."""
+class Log:
+    """Progress bar, checkpoints and held-out figures on the way; silent in all but the team's leader."""
+
+    def __init__(self, run: Run, schedule: Schedule, options: argparse.Namespace, team: Team) -> None:
+        self.run, self.options, self.leads = run, options, team.leads
+        minutes = round(run.seconds / 60, 1)
+        self.bar = tqdm(total=schedule.minutes, initial=minutes, unit="min", mininterval=10, disable=not team.leads)
+        self.losses: list[float] = []
+        self.noted = self.saved = time.monotonic()
+
+    def note(self, loss: float, size: int) -> None:
+        """After each step."""
+        self.losses = [*self.losses[-199:], loss]
+        self.bar.set_postfix(step=self.run.steps, size=size, loss=f"{np.mean(self.losses[-50:]):.3f}", refresh=False)
+        self.bar.update(round(self.run.seconds / 60, 1) - self.bar.n)
+        if self.leads and time.monotonic() - self.saved > self.options.save_every * 60:
+            checkpoint(self.run, self.options)
+            self.saved = time.monotonic()
+        if self.leads and time.monotonic() - self.noted > self.options.measure_every * 60:
+            self.run.curve.append(_measure(self.run, self.options.scenes, size, self.losses))
+            tqdm.write(self.run.curve[-1])
+            self.noted = time.monotonic()
+
+
+def train(run: Run, schedule: Schedule, options: argparse.Namespace, team: Team) -> None:
+    """Train to the schedule's end. All of the team keep to the leader's clock."""
     total = schedule.minutes * 60
-    bar = tqdm(total=round(schedule.minutes, 1), initial=round(run.seconds / 60, 1), unit="min", mininterval=10)
-    losses: list[float] = []
-    noted = saved = last = time.monotonic()
+    log = Log(run, schedule, options, team)
+    last = time.monotonic()
     while run.seconds < total:
         stage = schedule.stage(run.seconds / total)
         resize_frame(run.working, stage.size)
-        rng = np.random.default_rng((options.seed, run.steps))
-        for batch in _batches(options.bank, stage, schedule.prompts, options.seed + run.steps):
-            losses.append(train_step(run, batch, rng, schedule.rate_at(run.seconds / total)))
-            now = time.monotonic()
-            if now - saved > options.save_every * 60:
-                checkpoint(run, options)
-                saved = time.monotonic()
-            if now - noted > options.measure_every * 60:
-                run.curve.append(_measure(run, options.scenes, stage.size, losses[-200:]))
-                tqdm.write(run.curve[-1])
-                noted = time.monotonic()
+        seed = (options.seed, run.steps, team.rank)
+        rng = np.random.default_rng(seed)
+        for batch in _batches(options.bank, stage, schedule.prompts, seed):
+            loss = train_step(run, batch, rng, schedule.rate_at(run.seconds / total), team)
+            log.note(loss, stage.size)
             last, before = time.monotonic(), last
-            run.seconds += last - before
-            bar.set_postfix(step=run.steps, size=stage.size, loss=f"{np.mean(losses[-50:]):.3f}", refresh=False)
-            bar.n = round(run.seconds / 60, 1)
-            bar.update(0)
+            run.seconds = team.leaders(run.seconds + last - before)
             if schedule.stage(run.seconds / total) != stage or run.seconds >= total:
                 break
-    checkpoint(run, options)
+    if team.leads:
+        checkpoint(run, options)
 
 
 def checkpoint(run: Run, options: argparse.Namespace) -> None:
@@ -230,11 +249,12 @@ def _options() -> argparse.Namespace:
     parser.add_argument("run", type=Path, help="folder of the checkpoint and of the result, builtin.pt")
     parser.add_argument("--bank", type=Path, required=True, help="folder made by model_export.builtin.bank")
     parser.add_argument("--minutes", type=float, default=95, help="time to train, wall clock")
-    parser.add_argument("--stages", type=_stages, default="192:0.35:8,288:0.3:6,384:0.35:4", help="size:share:images,…")
+    parser.add_argument("--stages", type=_stages, default="192:0.35:5,288:0.3:3,384:0.35:2", help="size:share:images,…")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--prompts", type=int, default=12, help="per image")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--processes", type=int, default=2, help="each takes its own batches; --stages counts for each")
+    parser.add_argument("--threads", type=int, default=1, help="of each process")
     parser.add_argument("--save-every", type=float, default=4, help="minutes")
     parser.add_argument("--measure-every", type=float, default=7, help="minutes")
     parser.add_argument("--scenes", type=int, default=24, help="held-out scenes to measure on, on the way")
@@ -242,15 +262,24 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
+def _work(rank: int, options: argparse.Namespace, meeting: Path) -> None:
+    """One process of the team, start to end."""
+    torch.set_num_threads(options.threads)
+    team = Team(rank, options.processes)
+    team.join(meeting)
+    run = new_run(options.seed)
+    if (options.run / "checkpoint.pt").exists():
+        run.load(options.run / "checkpoint.pt")
+    train(run, Schedule(options.minutes, options.stages, options.rate, options.prompts), options, team)
+
+
 def main() -> None:
     """Train, or go on training."""
     options = _options()
     options.run.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(options.threads)
-    run = new_run(options.seed)
-    if (options.run / "checkpoint.pt").exists():
-        run.load(options.run / "checkpoint.pt")
-    train(run, Schedule(options.minutes, options.stages, options.rate, options.prompts), options)
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = (options, Path(folder) / "meeting")
+        torch.multiprocessing.start_processes(_work, arguments, nprocs=options.processes, start_method="spawn")
 
 
 if __name__ == "__main__":
