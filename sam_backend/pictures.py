@@ -61,6 +61,10 @@ class Pictures:
         return decoded.image
 
     def _decode(self, key: bytes, data: bytes) -> _Decoded:
+        # Between this caller's miss and its flight another flight may have landed: look once more.
+        landed = self._decoded.get(key)
+        if landed is not None:
+            return landed
         with metrics.stage("decode_image"):
             decoded = _Decoded(images.decode(data, self._limits))
         self._decoded.put(key, decoded)

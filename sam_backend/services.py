@@ -3,6 +3,7 @@
 import atexit
 import logging
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from sam_backend import logs, settings
@@ -45,16 +46,23 @@ class Loader:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The shared, thread-safe parts."""
+    """The shared, thread-safe parts.
+
+    Attributes:
+        clicks: the threads that answer clicks, `SAM_THREADS` of them. They are not those that speak HTTP: however many
+            clicks wait for a model, an image or each other, /health and /setup are answered.
+    """
 
     settings: Settings
     segmenter: Segmenter
     pictures: Pictures
     loader: Loader
     warmer: Warmer[Picture]
+    clicks: ThreadPoolExecutor
 
     def close(self) -> None:
         """Stop what runs in the background."""
+        self.clicks.shutdown(wait=False, cancel_futures=True)
         self.warmer.close()
 
 
@@ -67,7 +75,8 @@ def build(settings: Settings) -> Services:
     segmenter = Segmenter(settings)
     pictures = Pictures(settings)
     warmer = Warmer[Picture](lambda picture: segmenter.embed(pictures.get(picture)), settings.warm_queue)
-    return Services(settings, segmenter, pictures, Loader(segmenter), warmer)
+    clicks = ThreadPoolExecutor(settings.threads, "click")
+    return Services(settings, segmenter, pictures, Loader(segmenter), warmer, clicks)
 
 
 _shared: Services | None = None

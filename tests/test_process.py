@@ -7,7 +7,8 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,9 @@ from sam_backend.process import listen
 from tests.support import recordings
 from tests.support.image_host import TOKEN, ImageHost, image_host
 from tests.support.service import command, environment, free_port, running
+
+PATH = "/data/upload/1/176057e3-plain_1200x800.png"
+CLICK = recordings.ask(PATH, (800, 1200), recordings.keypoint(35, 40))
 
 
 @pytest.fixture
@@ -71,35 +75,37 @@ def test_listening_takes_ipv6_too() -> None:
         assert listener.family == socket.AF_INET6
 
 
-def test_a_signal_lets_the_click_under_way_finish(host: ImageHost, tmp_path: Path) -> None:
-    path = next(iter(host.replies))
-    host.put(path, host.replies[path].body, pause=0.001)
-    answers: list[int] = []
-    body = recordings.read("A1_keypoint_positive__predict").body
-    with running(tmp_path, LABEL_STUDIO_URL=host.url, LABEL_STUDIO_API_KEY=TOKEN) as service:
-        ask = threading.Thread(
-            target=lambda: answers.append(requests.post(f"{service.url}/predict", json=body, timeout=60).status_code)
-        )
-        ask.start()
-        while not host.requests:
-            time.sleep(0.01)
+@pytest.fixture
+def gate(host: ImageHost) -> Iterator[threading.Event]:
+    """The image at PATH is not sent before this is set."""
+    event = threading.Event()
+    host.put(PATH, host.replies[PATH].body, gate=event)
+    yield event
+    event.set()
+
+
+def test_a_signal_lets_the_click_under_way_finish(host: ImageHost, gate: threading.Event, tmp_path: Path) -> None:
+    settings = {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN}
+    with running(tmp_path, **settings) as service, ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(requests.post, f"{service.url}/predict", json=CLICK, timeout=60)
+        until(lambda: bool(host.requests))
         service.process.send_signal(signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            service.process.wait(1)
+        gate.set()
+        assert asked.result().status_code == 200
         assert service.process.wait(30) == 0
-        ask.join(30)
-    assert answers == [200]
     assert "Traceback" not in service.log()
 
 
-def test_a_stop_ends_though_images_wait_to_be_warmed(host: ImageHost, tmp_path: Path) -> None:
-    path = next(iter(host.replies))
-    host.put(path, host.replies[path].body, pause=0.5)
-    opened = recordings.ask(path, (800, 1200)) | {"params": {"context": None}}
+def test_a_stop_ends_though_images_wait_to_be_warmed(host: ImageHost, gate: threading.Event, tmp_path: Path) -> None:
+    opened = CLICK | {"params": {"context": None}}
     with running(tmp_path, LABEL_STUDIO_URL=host.url, LABEL_STUDIO_API_KEY=TOKEN) as service:
-        requests.post(f"{service.url}/predict", json=opened, timeout=5).raise_for_status()
-        started = time.monotonic()
+        requests.post(f"{service.url}/predict", json=opened, timeout=30).raise_for_status()
+        until(lambda: bool(host.requests))
         service.process.send_signal(signal.SIGTERM)
-        assert service.process.wait(30) == 0
-    assert time.monotonic() - started < 20
+        assert service.process.wait(25) == 0
+        assert not gate.is_set()
     assert "Traceback" not in service.log()
 
 
@@ -112,7 +118,7 @@ def test_health_and_setup_answer_before_the_model_and_a_click_waits_for_it(host:
     try:
         while True:
             try:
-                health = requests.get(f"{url}/health", timeout=5)
+                health = requests.get(f"{url}/health", timeout=30)
                 break
             except requests.ConnectionError:
                 assert process.poll() is None
@@ -122,6 +128,18 @@ def test_health_and_setup_answer_before_the_model_and_a_click_waits_for_it(host:
     finally:
         process.terminate()
         assert process.wait(40) == 0
+
+
+def test_health_and_setup_answer_while_all_clicks_wait(host: ImageHost, gate: threading.Event, tmp_path: Path) -> None:
+    settings = {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN, "SAM_THREADS": "1"}
+    with running(tmp_path, **settings) as service, ThreadPoolExecutor(6) as pool:
+        waiting = [pool.submit(requests.post, f"{service.url}/predict", json=CLICK, timeout=90) for _ in range(6)]
+        until(lambda: bool(host.requests))
+        assert requests.get(f"{service.url}/health", timeout=15).status_code == 200
+        assert recordings.read("S1_connect__setup").send(service.url, timeout=15).status_code == 200
+        assert not any(future.done() for future in waiting)
+        gate.set()
+        assert [future.result().status_code for future in waiting] == [200] * 6
 
 
 def test_a_model_that_openvino_refuses_is_an_error_in_health_and_clicks(host: ImageHost, tmp_path: Path) -> None:
@@ -134,12 +152,8 @@ def test_a_model_that_openvino_refuses_is_an_error_in_health_and_clicks(host: Im
     with log_file.open("wb") as log:
         process = subprocess.Popen([*command(), "serve"], env=environment(**settings), stdout=log, stderr=log)
     try:
-        end = time.monotonic() + 60
-        while "The model is not served." not in log_file.read_text():
-            assert process.poll() is None
-            assert time.monotonic() < end
-            time.sleep(0.05)
-        health = requests.get(f"{url}/health", timeout=5)
+        until(lambda: "The model is not served." in log_file.read_text())
+        health = requests.get(f"{url}/health", timeout=30)
         assert (health.status_code, health.json()["error"]) == (500, "ModelError")
         assert health.json()["remedy"]
         assert recordings.read("S1_connect__setup").send(url).status_code == 200
@@ -157,3 +171,10 @@ def _unusable_model(folder: Path) -> Path:
     marked = f'<rt_info><sam_backend><export_id value="{mark}"/></sam_backend></rt_info>'
     (folder / "encoder.xml").write_text(f'<net name="x" version="11"><layers/>{marked}</net>')
     return folder
+
+
+def until(happened: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < end
+        time.sleep(0.02)

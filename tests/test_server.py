@@ -39,7 +39,7 @@ def service(host: ImageHost, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     settings = {
         "LABEL_STUDIO_URL": host.url,
         "LABEL_STUDIO_API_KEY": TOKEN,
-        "SAM_IMAGE_TIMEOUT": "1.5",
+        "SAM_IMAGE_TIMEOUT": "4",
         "SAM_MAX_IMAGE_BYTES": "2500000",
         "SAM_MAX_BODY_BYTES": "4000000",
     }
@@ -96,7 +96,7 @@ def error(response: requests.Response, status: int) -> str:
 
 def test_health_and_root_tell_what_is_served(service: Service) -> None:
     for path in ("/", "/health"):
-        response = requests.get(service.url + path, timeout=5)
+        response = requests.get(service.url + path, timeout=30)
         assert response.status_code == 200
         health = response.json()
         assert health["status"] == "UP"
@@ -106,10 +106,10 @@ def test_health_and_root_tell_what_is_served(service: Service) -> None:
 
 
 def test_setup_health_and_versions_name_the_same_version(service: Service) -> None:
-    version = requests.get(f"{service.url}/health", timeout=5).json()["model_version"]
+    version = requests.get(f"{service.url}/health", timeout=30).json()["model_version"]
     assert recordings.read("S1_connect__setup").send(service.url).json() == {"model_version": version}
     for method in ("GET", "POST"):
-        assert requests.request(method, f"{service.url}/versions", timeout=5).json() == {"versions": [version]}
+        assert requests.request(method, f"{service.url}/versions", timeout=30).json() == {"versions": [version]}
 
 
 @pytest.mark.parametrize("extra", [{"a": 1}, "a string", "", None])
@@ -118,14 +118,14 @@ def test_setup_takes_what_label_studio_may_have_stored(service: Service, extra: 
     document = recordings.read("S1_connect__setup").body
     assert document is not None
     document |= {"extra_params": extra, "hostname": hostname}
-    assert requests.post(f"{service.url}/setup", json=document, timeout=5).status_code == 200
+    assert requests.post(f"{service.url}/setup", json=document, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize(
     ("config", "missing"), [(NO_PROMPT, "prompt"), (NO_ANSWER, "mask"), ("<View></View>", "Image"), ("<View", "XML")]
 )
 def test_setup_names_what_a_label_config_lacks(service: Service, config: str, missing: str) -> None:
-    response = requests.post(f"{service.url}/setup", json={"project": "1.1", "schema": config}, timeout=5)
+    response = requests.post(f"{service.url}/setup", json={"project": "1.1", "schema": config}, timeout=30)
     assert error(response, 422) == "LabelConfigError"
     assert missing in response.json()["message"]
 
@@ -133,7 +133,7 @@ def test_setup_names_what_a_label_config_lacks(service: Service, config: str, mi
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"[1, 2]", b"null", b"\xff\xfe", b'{"tasks": [', b"[" * 100_000])
 @pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
 def test_a_body_that_is_no_json_object_is_refused(service: Service, path: str, data: bytes) -> None:
-    assert error(requests.post(service.url + path, data=data, timeout=5), 400) == "BodyError"
+    assert error(requests.post(service.url + path, data=data, timeout=30), 400) == "BodyError"
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_body_that_is_no_json_object_is_refused(service: Service, path: str, d
     ids=str,
 )
 def test_a_body_with_something_missing_or_of_another_kind_is_refused(service: Service, changes: dict[str, Any]) -> None:
-    assert error(requests.post(f"{service.url}/predict", json=body(**changes), timeout=5), 400) == "BodyError"
+    assert error(requests.post(f"{service.url}/predict", json=body(**changes), timeout=30), 400) == "BodyError"
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_a_task_without_its_image_is_refused(service: Service, task: dict[str, A
     changed = body(tasks=[{"id": 1, **task}])
     if context is None:
         changed["params"]["context"] = None
-    assert error(requests.post(f"{service.url}/predict", json=changed, timeout=5), 400) == "TaskError"
+    assert error(requests.post(f"{service.url}/predict", json=changed, timeout=30), 400) == "TaskError"
 
 
 def test_a_click_on_two_tasks_is_refused(service: Service) -> None:
     changed = body()
     changed["tasks"] *= 2
-    assert error(requests.post(f"{service.url}/predict", json=changed, timeout=5), 400) == "TaskError"
+    assert error(requests.post(f"{service.url}/predict", json=changed, timeout=30), 400) == "TaskError"
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_click_outside_the_image_is_a_named_error(service: Service) -> None:
 
 def test_a_label_config_without_an_output_control_is_a_named_error(service: Service) -> None:
     changed = body(label_config=NO_ANSWER)
-    assert error(requests.post(f"{service.url}/predict", json=changed, timeout=5), 422) == "LabelConfigError"
+    assert error(requests.post(f"{service.url}/predict", json=changed, timeout=30), 422) == "LabelConfigError"
 
 
 def test_a_body_over_the_limit_is_refused(service: Service) -> None:
@@ -222,8 +222,8 @@ def test_a_body_over_the_limit_is_refused(service: Service) -> None:
 
 
 def test_unknown_paths_and_methods_are_answered_in_json(service: Service) -> None:
-    assert error(requests.get(f"{service.url}/train", timeout=5), 404) == "NotFound"
-    response = requests.get(f"{service.url}/predict", timeout=5)
+    assert error(requests.get(f"{service.url}/train", timeout=30), 404) == "NotFound"
+    response = requests.get(f"{service.url}/predict", timeout=30)
     assert error(response, 405) == "MethodNotAllowed"
     assert "POST" in response.headers["Allow"]
 
@@ -232,7 +232,7 @@ def test_a_click_needs_no_setup_and_a_missing_label_config_is_the_one_of_setup(s
     click = body(project="88.8", label_config=...)
     assert error(requests.post(f"{service.url}/predict", json=click, timeout=30), 400) == "BodyError"
     schema = body()["label_config"]
-    requests.post(f"{service.url}/setup", json={"project": "88.8", "schema": schema}, timeout=5).raise_for_status()
+    requests.post(f"{service.url}/setup", json={"project": "88.8", "schema": schema}, timeout=30).raise_for_status()
     assert len(recordings.answered(requests.post(f"{service.url}/predict", json=click, timeout=30))) == 1
 
 
@@ -258,7 +258,7 @@ def test_a_click_is_logged_with_its_stages_and_nothing_private(service: Service)
 
 
 def test_a_line_break_in_a_request_does_not_begin_a_line_in_the_log(service: Service) -> None:
-    requests.post(f"{service.url}/webhook", json={"action": "A\n2026-01-01 forged"}, timeout=5).raise_for_status()
+    requests.post(f"{service.url}/webhook", json={"action": "A\n2026-01-01 forged"}, timeout=30).raise_for_status()
     assert not any(line.startswith("2026-01-01 forged") for line in service.log().splitlines())
 
 
@@ -288,7 +288,7 @@ def test_an_opened_task_is_warmed_and_its_first_click_finds_the_embedding(servic
     click = recordings.ask(path, (600, 900), recordings.keypoint(50, 50))
     opened = click | {"params": {"context": None}}
     before = service.metric("sam_encodes_total")
-    requests.post(f"{service.url}/predict", json=opened, timeout=5).raise_for_status()
+    requests.post(f"{service.url}/predict", json=opened, timeout=30).raise_for_status()
     _until(lambda: service.metric("sam_encodes_total") == before + 1)
     [region] = recordings.answered(requests.post(f"{service.url}/predict", json=click, timeout=30))
     assert service.metric("sam_encodes_total") == before + 1
@@ -297,7 +297,7 @@ def test_an_opened_task_is_warmed_and_its_first_click_finds_the_embedding(servic
 
 def test_an_opened_task_whose_image_is_missing_is_answered_all_the_same(service: Service) -> None:
     opened = on("/data/upload/1/gone.png") | {"params": {"context": None}}
-    response = requests.post(f"{service.url}/predict", json=opened, timeout=5)
+    response = requests.post(f"{service.url}/predict", json=opened, timeout=30)
     assert response.json()["results"] == [{"model_version": response.json()["model_version"]}]
     _until(lambda: "Not warmed: ImageUnavailableError" in service.log())
 
@@ -318,7 +318,7 @@ def test_only_who_knows_user_and_password_is_let_in(
 ) -> None:
     method = "POST" if path in ("/setup", "/predict") else "GET"
     auth = HTTPBasicAuth(*(part.encode() for part in credentials)) if credentials else None
-    response = requests.request(method, guarded.url + path, json={}, auth=auth, timeout=5)
+    response = requests.request(method, guarded.url + path, json={}, auth=auth, timeout=30)
     assert error(response, 401) == "CredentialsError"
     assert response.headers["WWW-Authenticate"].startswith("Basic ")
 
@@ -326,21 +326,21 @@ def test_only_who_knows_user_and_password_is_let_in(
 def test_the_right_user_and_password_open_every_door(guarded: Service) -> None:
     auth = HTTPBasicAuth(USER.encode(), PASSWORD.encode())
     for path in ("/", "/versions", "/metrics"):
-        assert requests.get(guarded.url + path, auth=auth, timeout=5).status_code == 200
+        assert requests.get(guarded.url + path, auth=auth, timeout=30).status_code == 200
     document = recordings.read("S1_connect__setup").body
-    assert requests.post(f"{guarded.url}/setup", json=document, auth=auth, timeout=5).status_code == 200
+    assert requests.post(f"{guarded.url}/setup", json=document, auth=auth, timeout=30).status_code == 200
 
 
 @pytest.mark.parametrize("header", ["Basic", "Basic !!!", "Bearer abc", "Basic dTpw"])
 def test_a_broken_authorization_header_is_refused(guarded: Service, header: str) -> None:
-    response = requests.get(f"{guarded.url}/versions", headers={"Authorization": header}, timeout=5)
+    response = requests.get(f"{guarded.url}/versions", headers={"Authorization": header}, timeout=30)
     assert error(response, 401) == "CredentialsError"
 
 
 def test_health_and_events_need_no_credentials(guarded: Service) -> None:
     """Label Studio sends none with its events."""
-    assert requests.get(f"{guarded.url}/health", timeout=5).status_code == 200
-    assert requests.post(f"{guarded.url}/webhook", json={"action": "PROJECT_UPDATED"}, timeout=5).status_code == 201
+    assert requests.get(f"{guarded.url}/health", timeout=30).status_code == 200
+    assert requests.post(f"{guarded.url}/webhook", json={"action": "PROJECT_UPDATED"}, timeout=30).status_code == 201
 
 
 def _until(happened: Callable[[], bool], seconds: float = 30) -> None:

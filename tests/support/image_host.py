@@ -19,6 +19,7 @@ class Reply:
         status: HTTP's.
         headers: more of them.
         pause: seconds between two pieces of 1024 bytes.
+        gate: the body waits until it is set.
         token: the legacy token that must come; None lets everybody in.
     """
 
@@ -26,6 +27,7 @@ class Reply:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     pause: float = 0.0
+    gate: threading.Event | None = None
     token: str | None = TOKEN
 
 
@@ -85,6 +87,8 @@ class _Handler(BaseHTTPRequestHandler):
         for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
+        if reply.gate:
+            reply.gate.wait(120)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             _send(self.wfile.write, reply)
 
