@@ -327,6 +327,17 @@ def test_a_body_that_stalls_is_cut_at_the_deadline(fetcher: Fetcher) -> None:
         within(1.4, lambda: fetcher.fetch(f"{url}/x.png", NOBODY, HASTY))
 
 
+def test_a_body_that_stalls_late_has_only_what_is_left(fetcher: Fetcher) -> None:
+    def stall(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
+        time.sleep(0.9)
+        connection.sendall(b"xxx")
+        time.sleep(1.2)
+
+    with raw(stall) as url:
+        within(1.6, lambda: fetcher.fetch(f"{url}/x.png", NOBODY, Limits(20_000, 1, timeout=1)))
+
+
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nX-Slow: ", b"HTTP/1.1 302 Found\r\nLocation: http"])
 def test_dripping_headers_are_cut_at_the_deadline(fetcher: Fetcher, start: bytes) -> None:
     def speak(connection: socket.socket) -> None:
