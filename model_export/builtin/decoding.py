@@ -6,7 +6,7 @@ sum. Same parameters, same result up to rounding (a test compares the two), abou
 several images go in one batch, which `MaskDecoder.predict_masks` can't do.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +14,10 @@ from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from segment_anything.modeling import MaskDecoder
+    from segment_anything.modeling.common import LayerNorm2d
     from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock
+
+    _Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]
 
 
 def _split(x: Tensor, heads: int) -> Tensor:
@@ -23,7 +26,7 @@ def _split(x: Tensor, heads: int) -> Tensor:
 
 
 def _tokens_to_image(attention: "Attention", q: Tensor, keys: Tensor, pe: Tensor) -> Tensor:
-    """q (B, T, C) attends to keys + pe, takes keys. The key bias shifts a whole row, so the softmax drops it."""
+    """Queries (B, T, C) attend to keys + pe and take keys. The key bias shifts a whole row: the softmax drops it."""
     heads = attention.num_heads
     b, t, c = q.shape
     q = _split(attention.q_proj(q), heads)
@@ -34,7 +37,7 @@ def _tokens_to_image(attention: "Attention", q: Tensor, keys: Tensor, pe: Tensor
     taken = (share @ keys).view(b, heads, t, c)
     out = torch.einsum("bhtc,hdc->bhtd", taken, attention.v_proj.weight.view(heads, d, c))
     out = out + attention.v_proj.bias.view(1, heads, 1, d)
-    return attention.out_proj(out.transpose(1, 2).reshape(b, t, heads * d))  # type: ignore[no-any-return]
+    return attention.out_proj(out.transpose(1, 2).reshape(b, t, heads * d))
 
 
 def _image_to_tokens(attention: "Attention", keys: Tensor, pe: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -69,14 +72,15 @@ def _block(
 
 
 def _upscale(layers: nn.Sequential, x: Tensor) -> Tensor:
-    """Both transposed convolutions have kernel = stride: each token gives its own 4x4 pixels, (B, N, 16, C2). The built-in
-    model's activation is ReLU."""
-    first, norm, _, second, _ = layers
+    """(B, N, C) to (B, N, 16, C2): with kernel = stride each token gives its own 4x4 pixels. ReLU is built in."""
+    first, norm, _, second, _ = cast("_Upscaling", tuple(layers))
     b, n, c = x.shape
     c1, c2 = first.weight.shape[1], second.weight.shape[1]
-    x = F.linear(x, first.weight.permute(2, 3, 1, 0).reshape(4 * c1, c), first.bias.repeat(4)).view(b, n, 4, c1)
+    x = F.linear(x, first.weight.permute(2, 3, 1, 0).reshape(4 * c1, c), cast("Tensor", first.bias).repeat(4)).view(
+        b, n, 4, c1
+    )
     x = F.relu(F.layer_norm(x, (c1,), norm.weight, norm.bias, norm.eps), inplace=True)
-    x = F.linear(x, second.weight.permute(2, 3, 1, 0).reshape(4 * c2, c1), second.bias.repeat(4))
+    x = F.linear(x, second.weight.permute(2, 3, 1, 0).reshape(4 * c2, c1), cast("Tensor", second.bias).repeat(4))
     return F.relu(x, inplace=True).view(b, n, 16, c2)
 
 
@@ -86,6 +90,7 @@ def predict_masks(
     """Masks and predicted IoU of many prompts on several images.
 
     Args:
+        decoder: segment-anything's, its activation ReLU.
         embeddings: (I, C, e, e), one per image.
         pe: (1, C, e, e), `PromptEncoder.get_dense_pe()`.
         sparse: (B, T, C) prompt tokens, B a multiple of I, image by image.

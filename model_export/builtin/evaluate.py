@@ -74,7 +74,7 @@ def _ious(masks: npt.NDArray[np.bool_], truths: list[Mask]) -> list[float]:
     return [iou(mask, truth) for mask, truth in zip(masks, truths, strict=True)]
 
 
-def _clicks(picture: Embedded, truths: list[Mask], scores: Scores, chained: bool) -> None:
+def _clicks(picture: Embedded, truths: list[Mask], scores: Scores, *, chained: bool) -> None:
     coords = torch.tensor([[prompts.middle(t), (0, 0)] for t in truths], dtype=torch.float32)
     labels = torch.tensor([[1.0, -1.0]] * len(truths))
     single, shown = torch.ones(len(truths), dtype=torch.bool), None

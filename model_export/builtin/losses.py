@@ -45,7 +45,8 @@ def prompt_loss(logits: Tensor, predicted: Tensor, target: Tensor, inside: Tenso
     Args:
         logits: (B, M, h, w), M = 4, or 1 where no prompt is a single click.
         predicted: (B, 4), predicted IoU.
-        target, inside: as in `mask_loss`.
+        target: as in `mask_loss`.
+        inside: as in `mask_loss`.
         single: bool (B,), the prompts that are one click alone.
     """
     losses = mask_loss(logits, target, inside)

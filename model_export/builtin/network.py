@@ -1,4 +1,4 @@
-"""The built-in model's network: segment-anything's prompt encoder and mask decoder, small, over a convolutional encoder.
+"""The built-in model's network: segment-anything's prompt encoder and mask decoder over a convolutional encoder.
 
 To load the trained weights: `sam = build_builtin(); sam.load_state_dict(torch.load(CHECKPOINT, weights_only=True))`,
 where `CHECKPOINT` is the file beside this one. `IMAGE_SIZE` is the size it is made for; being convolutional, and its
@@ -33,7 +33,7 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        return x + self.conv2(torch.relu(self.conv1(torch.relu(x))))  # type: ignore[no-any-return]
+        return x + self.conv2(torch.relu(self.conv1(torch.relu(x))))
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -76,7 +76,7 @@ class ConvEncoder(nn.Module):
         x32 = self.stage32(self.down32(x16))
         x16 = self.merge16(x16 + _double(self.join16(x32)))
         x8 = self.merge8(x8 + _double(self.join8(x16)) + self.fine8(x4))
-        return self.neck(x8)  # type: ignore[no-any-return]
+        return self.neck(x8)
 
 
 def _double(x: Tensor) -> Tensor:
@@ -91,7 +91,7 @@ def build_builtin(image_size: int = IMAGE_SIZE) -> "Sam":
     side = image_size // STRIDE
     transformer = TwoWayTransformer(depth=2, embedding_dim=_EMBED_DIM, num_heads=3, mlp_dim=384)
     return Sam(
-        image_encoder=ConvEncoder(image_size),  # type: ignore[arg-type]  # Sam's hint names its ViT, all it needs is img_size
+        image_encoder=ConvEncoder(image_size),
         prompt_encoder=PromptEncoder(
             embed_dim=_EMBED_DIM,
             image_embedding_size=(side, side),

@@ -31,20 +31,20 @@ class MuonAdamW(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:
                     continue
-                move = self._muon(parameter) if group["muon"] else self._adam(parameter)
+                move = (self._muon if group["muon"] else self._adam)(parameter, parameter.grad)
                 parameter.mul_(1 - group["lr"] * group["weight_decay"])
                 parameter.sub_(move, alpha=group["lr"])
 
-    def _muon(self, parameter: Tensor) -> Tensor:
-        state, gradient = self.state[parameter], parameter.grad
+    def _muon(self, parameter: Tensor, gradient: Tensor) -> Tensor:
+        state = self.state[parameter]
         momentum = state.setdefault("momentum", torch.zeros_like(parameter))
         momentum.lerp_(gradient, 0.05)
         ahead = torch.lerp(gradient, momentum, 0.95).flatten(1)
         scale = 0.2 * max(ahead.shape) ** 0.5
         return (orthogonal(ahead) * scale).view_as(parameter)
 
-    def _adam(self, parameter: Tensor) -> Tensor:
-        state, gradient = self.state[parameter], parameter.grad
+    def _adam(self, parameter: Tensor, gradient: Tensor) -> Tensor:
+        state = self.state[parameter]
         first = state.setdefault("first", torch.zeros_like(parameter))
         second = state.setdefault("second", torch.zeros_like(parameter))
         state["step"] = state.get("step", 0) + 1

@@ -67,7 +67,7 @@ def corrective_click(rng: Rng, prediction: Mask, truth: Mask) -> tuple[tuple[flo
 
 
 def drawn_box(rng: Rng, truth: Mask) -> tuple[float, float, float, float]:
-    """The object's box XYXY in the input frame, each side off by chance: a tenth of its length at most, 10 px at most."""
+    """The object's box XYXY in the input frame, each side off by chance: a tenth of its length and 10 px at most."""
     ys, xs = np.nonzero(truth)
     x0, y0, x1, y1 = xs.min(), ys.min(), xs.max() + 1, ys.max() + 1
     loose = rng.choice([0.0, 0.03, 0.06])

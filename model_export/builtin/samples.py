@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils.data import IterableDataset
 from model_export.builtin.bank import load_scene, scene_files
 
 Rng = np.random.Generator
-Image = npt.NDArray[np.uint8]
+Image = npt.NDArray[Any]  # uint8
 _SMALLEST = 0.002
 
 

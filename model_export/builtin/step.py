@@ -84,7 +84,7 @@ def first_prompts(rng: "Rng", truths: list[prompts.Mask], single: Tensor) -> Pro
 
 
 def returned(logits: Tensor, predicted: Tensor, single: Tensor) -> Tensor:
-    """The mask (B, 1, h, w) that the product returns: the best of 1 to 3 by predicted IoU for one click, else mask 0."""
+    """The mask (B, 1, h, w) that is returned: for one click the best of 1 to 3 by predicted IoU, else mask 0."""
     if logits.shape[1] == 1:
         return logits
     choice = torch.where(single, 1 + predicted[:, 1:].argmax(1), 0)

@@ -1,5 +1,7 @@
-"""Several processes of one thread each that train one network: no barrier but one per step, on a busy machine the
-difference between half and nearly all of its cores."""
+"""Several processes of one thread each that train one network.
+
+They meet once a step; threads would meet in every operation, which on a busy machine leaves half of it idle.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path

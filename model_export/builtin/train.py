@@ -7,6 +7,8 @@ the same command, goes on where it was.
 import argparse
 import copy
 import math
+import signal
+import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
@@ -16,11 +18,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.multiprocessing.spawn import spawn
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from model_export.builtin.evaluate import held_out_scores
-from model_export.builtin.network import IMAGE_SIZE, build_builtin, resize_frame
+from model_export.builtin.network import build_builtin, resize_frame
 from model_export.builtin.optimizer import MuonAdamW
 from model_export.builtin.samples import Batch, Samples
 from model_export.builtin.standardize import baked, standardize
@@ -71,7 +74,8 @@ class Schedule:
 
 def _groups(sam: nn.Module) -> list[dict[str, object]]:
     """Matrices and convolutions take Muon; embeddings, gains, biases and norms AdamW without decay."""
-    matrices, others = [], []
+    matrices: list[nn.Parameter] = []
+    others: list[nn.Parameter] = []
     for name, parameter in sam.named_parameters():
         is_matrix = parameter.flatten(1).shape[1] > 1 if parameter.ndim > 1 else False
         table = "token" in name or "embed" in name
@@ -151,7 +155,7 @@ def train_step(run: Run, batch: Batch, rng: np.random.Generator, rate: float, te
     """One step of the team; this process's loss."""
     _copy_weights(run.weights, run.working)
     loss: Tensor = training_loss(run.working, batch, rng)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     _update(run, rate, team)
     run.steps += 1
     return float(loss.detach())
@@ -277,9 +281,16 @@ def main() -> None:
     """Train, or go on training."""
     options = _options()
     options.run.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("terminated"))
     with tempfile.TemporaryDirectory() as folder:
         arguments = (options, Path(folder) / "meeting")
-        torch.multiprocessing.start_processes(_work, arguments, nprocs=options.processes, start_method="spawn")
+        team = spawn(_work, arguments, nprocs=options.processes, join=False)
+        try:
+            while not team.join():
+                pass
+        finally:
+            for process in team.processes:
+                process.terminate()
 
 
 if __name__ == "__main__":

@@ -30,10 +30,10 @@ def _sensor(rng: Rng, rgb: Array, rough: float) -> Array:
 def _jpeg(rng: Rng, image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
     quality = int(rng.integers(30, 96))
     _, data = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return cv2.imdecode(data, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
 
 
-def expose(rng: Rng, rgb: Array, gray: bool, rough: float) -> npt.NDArray[np.uint8]:
+def expose(rng: Rng, rgb: Array, *, gray: bool, rough: float) -> npt.NDArray[np.uint8]:
     """The picture as a camera would deliver it, uint8 (H, W, 3): light, blur, noise, compression, perhaps no color.
 
     `rough` scales how often blur and noise come in.

@@ -1,6 +1,7 @@
 """One object onto the picture: its shadow, its surface, its place in the label map."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -47,7 +48,7 @@ class _Window:
     w: int
     h: int
 
-    def of(self, array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    def of(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return array[self.y : self.y + self.h, self.x : self.x + self.w]
 
 
@@ -61,7 +62,7 @@ def _window(contours: Contours, margin: int, shape: tuple[int, ...]) -> _Window:
 def fill(contours: Contours, x: int, y: int, w: int, h: int) -> Array:
     """Coverage of each pixel of the window, in [0, 1]."""
     mask = np.zeros((h, w), np.uint8)
-    fixed = [np.int32(np.round((c - (x, y)) * (1 << _SUBPIXEL_BITS))) for c in contours]
+    fixed = [np.round((c - (x, y)) * (1 << _SUBPIXEL_BITS)).astype(np.int32) for c in contours]
     cv2.fillPoly(mask, fixed, 255, cv2.LINE_AA, _SUBPIXEL_BITS)
     return mask.astype(np.float32) / 255
 

@@ -195,7 +195,7 @@ def _attempt(rng: Rng, h: int, w: int) -> Scene:
         names.append(kind)
         paint(rng, canvas, placed, surface, len(names))
     labels, kept = _keep_visible(canvas.labels, names)
-    return Scene(camera.expose(rng, canvas.rgb, plan.gray, plan.rough), labels, kept)
+    return Scene(camera.expose(rng, canvas.rgb, gray=plan.gray, rough=plan.rough), labels, kept)
 
 
 def draw_scene(seed: int, size: int = 512) -> Scene:

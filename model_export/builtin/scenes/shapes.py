@@ -6,12 +6,13 @@ Scale and position mean nothing here: `fit` gives a shape the area and the cente
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Contours = list[npt.NDArray[np.float64]]
+Contours = list[npt.NDArray[Any]]  # float64
 Rng = np.random.Generator
 
 _CANVAS = 256
@@ -115,8 +116,8 @@ def cross(rng: Rng) -> Contours:
 
 def arrow(rng: Rng) -> Contours:
     w, neck = rng.uniform(0.12, 0.3), rng.uniform(-0.1, 0.4)
-    half = [[-1, w], [neck, w], [neck, w + rng.uniform(0.2, 0.5)], [1, 0]]
-    return [np.array(half + [[x, -y] for x, y in half[-2::-1]])]
+    half = np.array([[-1, w], [neck, w], [neck, w + rng.uniform(0.2, 0.5)], [1, 0]])
+    return [np.concatenate([half, half[-2::-1] * [1, -1]])]
 
 
 def capsule(rng: Rng) -> Contours:
@@ -153,7 +154,7 @@ def stroke(rng: Rng) -> Contours:
     knots = (knots - knots.mean(0)) / (np.ptp(knots, axis=0).max() + 1e-6) * 170 + _CANVAS / 2
     path = cv2.resize(knots.astype(np.float32)[:, None], (1, 80), interpolation=cv2.INTER_LINEAR)
     path = cv2.GaussianBlur(path, (1, 31), 7)
-    cv2.polylines(canvas, [np.int32(path)], False, 255, int(rng.integers(12, 34)), cv2.LINE_AA)
+    cv2.polylines(canvas, [path.astype(np.int32)], False, 255, int(rng.integers(12, 34)), cv2.LINE_AA)
     return _traced((canvas > 127).astype(np.uint8))
 
 
@@ -163,7 +164,7 @@ def composite(rng: Rng) -> Contours:
     center = np.array([_CANVAS / 2, _CANVAS / 2])
     for _ in range(int(rng.integers(2, 5))):
         part = fit(_pick(rng, _SIMPLE)(rng), rng.uniform(1500, 7000), center, rng.uniform(0, 2 * np.pi))
-        cv2.fillPoly(canvas, [np.int32(c) for c in part], 255)
+        cv2.fillPoly(canvas, [c.astype(np.int32) for c in part], 255)
         turn = rng.uniform(0, 2 * np.pi)
         center = np.clip(center + rng.uniform(25, 55) * np.array([np.cos(turn), np.sin(turn)]), 60, 196)
     return _traced((canvas > 0).astype(np.uint8))
@@ -205,8 +206,10 @@ def random_kind(rng: Rng) -> str:
 
 
 def area(contours: Contours) -> float:
-    """The area that the even-odd rule fills: the largest contour less the others, which are its holes
-    or, for a traced shape in several pieces, small beside it."""
+    """The area that the even-odd rule fills.
+
+    It is the largest contour less the others, which are its holes or, in a traced shape of several pieces, small.
+    """
     sizes = sorted(abs(cv2.contourArea(c.astype(np.float32))) for c in contours)
     return max(sizes[-1] - sum(sizes[:-1]), 0.2 * sizes[-1])
 

@@ -3,11 +3,13 @@
 A pattern is (h, w) in [-1, 1]; a color is (3,) in [0, 1].
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]  # float32 throughout; the arithmetic's stubs lose track of it
 Rng = np.random.Generator
 
 
@@ -81,8 +83,10 @@ def color(rng: Rng) -> Array:
 
 
 def color_apart(rng: Rng, other: Array, apart: float) -> Array:
-    """A color whose largest channel difference from `other` is at least `apart` (in [0, 1]), and near it
-    when `apart` is small: that is what low contrast means."""
+    """A color whose largest channel difference from `other` is at least `apart`, in [0, 1].
+
+    Where `apart` is small the color stays near: that is what low contrast means.
+    """
     if apart < 0.15:
         shift = rng.uniform(-1, 1, 3) * 0.4 + rng.choice([-1, 1])
         near = other + shift * apart / np.abs(shift).max() * rng.uniform(1, 1.8)
