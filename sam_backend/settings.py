@@ -46,7 +46,7 @@ Url = Annotated[str, AfterValidator(_web_url)]
 
 
 class Settings(BaseModel):
-    """All settings. A field's validation alias is its environment variable; its description is its line in the README."""
+    """All settings. A field's validation alias is its environment variable, its description the line in the README."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 

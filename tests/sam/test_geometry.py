@@ -40,7 +40,7 @@ def test_longest_side_becomes_image_size_and_no_side_vanishes(height: int, width
 def test_points_scale_by_each_axis_and_are_not_rounded() -> None:
     points = np.array([[0.0, 0.0], [1200.0, 801.0], [33.3, 12.7]])
     moved = geometry.to_input(points, (801, 1200), (684, 1024))
-    assert moved.tolist() == pytest.approx([[0, 0], [1024, 684], [33.3 * 1024 / 1200, 12.7 * 684 / 801]])
+    assert moved == pytest.approx(np.array([[0, 0], [1024, 684], [33.3 * 1024 / 1200, 12.7 * 684 / 801]]))
 
 
 def test_picture_stands_in_the_top_left_corner_and_the_rest_is_black() -> None:
