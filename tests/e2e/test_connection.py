@@ -1,0 +1,57 @@
+"""What Label Studio does by itself: it connects the backend, and asks it for predictions when tasks are opened."""
+
+from typing import Any
+
+import pytest
+
+from examples.demo.label_studio import LabelStudio, LabelStudioError
+from examples.demo.scenes import fruit
+from tests.e2e.browser import LabelingPage
+from tests.e2e.conftest import MakeTask
+
+pytestmark = pytest.mark.e2e
+
+WITHOUT_BRUSH = """<View>
+  <Image name="image" value="$image"/>
+  <KeyPointLabels name="keypoint" toName="image" smart="true"><Label value="Fruit"/></KeyPointLabels>
+</View>"""
+WITHOUT_PROMPT = """<View>
+  <Image name="image" value="$image"/>
+  <BrushLabels name="brush" toName="image"><Label value="Fruit"/></BrushLabels>
+</View>"""
+
+
+def predictions(studio: LabelStudio, task: int) -> list[dict[str, Any]]:
+    """What Label Studio holds as the task's predictions."""
+    found: list[dict[str, Any]] = studio.request("GET", "/api/predictions", params={"task": task})
+    return found
+
+
+def test_opening_a_task_leaves_no_prediction(page: LabelingPage, studio: LabelStudio, make_task: MakeTask) -> None:
+    """Label Studio asks for a prediction whenever a task without one is opened; no empty one must be left."""
+    project, task = make_task(fruit())
+    page.open_task(project, task)
+    studio.request("GET", f"/api/tasks/{task}", params={"project": project})
+    assert predictions(studio, task) == []
+
+
+def test_retrieving_predictions_leaves_none(studio: LabelStudio, make_task: MakeTask) -> None:
+    """The Data Manager's "Retrieve Predictions", without a prompt to answer."""
+    project, task = make_task(fruit())
+    selected = {"selectedItems": {"all": True, "excluded": []}}
+    options = {"id": "retrieve_tasks_predictions", "project": project}
+    studio.request("POST", "/api/dm/actions", params=options, json=selected)
+    assert predictions(studio, task) == []
+
+
+@pytest.mark.parametrize(
+    ("label_config", "missing"), [(WITHOUT_BRUSH, "BrushLabels"), (WITHOUT_PROMPT, "KeyPointLabels")]
+)
+def test_a_config_that_cannot_be_served_is_refused_with_what_it_lacks(
+    studio: LabelStudio, backend: str, label_config: str, missing: str
+) -> None:
+    """Label Studio hides errors from annotators, but not from the one who connects the backend."""
+    project = studio.create_project("Not to be served", label_config)
+    with pytest.raises(LabelStudioError, match=missing):
+        studio.connect(project, backend)
+    assert studio.request("GET", "/api/ml", params={"project": project}) == []
