@@ -25,11 +25,13 @@ class _Group(click.Group):
     """Prints the errors of the tree as one line, and lets SIGTERM clean up as Ctrl-C does."""
 
     def invoke(self, ctx: click.Context) -> Any:
-        signal.signal(signal.SIGTERM, _interrupt)
+        before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             return super().invoke(ctx)
         except ExportError as error:
             raise click.ClickException(str(error)) from None
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -81,7 +83,7 @@ def _size(architecture: Architecture) -> str:
 @click.option("--cache", type=FOLDER, metavar="DIR", default=CACHE, help=f"Downloaded checkpoints.  [default: {CACHE}]")
 @click.option("--force", is_flag=True, help="Replace the model folder that stands at the output.")
 @click.option("--verify/--no-verify", "compare", default=True, help="Compare with torch before the folder is kept.")
-def export(  # noqa: PLR0913 - one parameter for each option
+def export(
     *,
     model: str,
     checkpoint: Path | None,

@@ -10,7 +10,7 @@ from model_export.architectures import Download
 from model_export.errors import ChecksumError, DownloadError
 
 TIMEOUT = (10, 60)
-CHUNK = 1 << 20
+CHUNK = 1 << 16  # what a broken connection costs at most
 
 
 def fetch(download: Download, cache: Path) -> Path:

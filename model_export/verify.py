@@ -147,14 +147,15 @@ def compare(folder: Path, description: Description, reference: list[Answer]) -> 
 
 
 def _difference(name: str, expected: Answer, found: Answer, threshold: float) -> Difference:
-    delta = max(_relative(expected.logits, found.logits), _relative(expected.iou_predictions, found.iou_predictions))
+    delta = max(relative(expected.logits, found.logits), relative(expected.iou_predictions, found.iou_predictions))
     inside, inside_found = expected.logits > threshold, found.logits > threshold
     shared = (inside & inside_found).sum(axis=(2, 3))
     union = (inside | inside_found).sum(axis=(2, 3))
     return Difference(name, delta, float((shared / union.clip(1))[union > 0].min(initial=1.0)))
 
 
-def _relative(expected: Floats, found: Floats) -> float:
+def relative(expected: Floats, found: Floats) -> float:
+    """Largest difference, as a fraction of the range of what was expected."""
     return float(np.abs(expected - found).max() / max(np.ptp(expected), 1e-6))
 
 
