@@ -12,6 +12,8 @@ import torch
 
 from model_export.builtin import bank, decoding, losses, prompts, samples, step, train
 from model_export.builtin.network import build_builtin, resize_frame
+from model_export.builtin.run import new_run, train_step
+from model_export.builtin.schedule import Schedule, Stage
 from model_export.builtin.standardize import baked, standardize
 
 if TYPE_CHECKING:
@@ -119,33 +121,31 @@ def test_the_loss_prefers_the_right_mask_and_forgets_the_padding() -> None:
 
 
 def test_a_few_steps_on_one_batch_lower_the_loss(scene_bank: Path) -> None:
-    run, batch = train.new_run(3), _batch(scene_bank)
+    run, batch = new_run(3), _batch(scene_bank)
     resize_frame(run.working, SIZE)
-    means = [
-        np.mean([train.train_step(run, batch, np.random.default_rng(i), 2e-3) for i in range(4)]) for _ in range(6)
-    ]
+    means = [np.mean([train_step(run, batch, np.random.default_rng(i), 2e-3) for i in range(4)]) for _ in range(6)]
     assert means[-1] < 0.8 * means[0]
 
 
 def test_a_killed_run_goes_on_where_it_was(scene_bank: Path, tmp_path: Path) -> None:
-    run = train.new_run(3)
+    run = new_run(3)
     resize_frame(run.working, SIZE)
-    train.train_step(run, _batch(scene_bank), np.random.default_rng(0), 1e-3)
+    train_step(run, _batch(scene_bank), np.random.default_rng(0), 1e-3)
     run.seconds = 60.0
     train.checkpoint(run, argparse.Namespace(run=tmp_path, snapshot=None))
-    resumed = train.new_run(4)
+    resumed = new_run(4)
     resumed.load(tmp_path / "checkpoint.pt")
     resize_frame(resumed.working, SIZE)
     assert (resumed.steps, resumed.seconds) == (1, 60.0)
     batch = _batch(scene_bank, 1)
-    ours, theirs = (train.train_step(r, batch, np.random.default_rng(1), 1e-3) for r in (run, resumed))
+    ours, theirs = (train_step(r, batch, np.random.default_rng(1), 1e-3) for r in (run, resumed))
     assert ours == theirs
     for a, b in zip(run.weights.parameters(), resumed.weights.parameters(), strict=True):
         assert torch.equal(a, b)
 
 
 def test_the_schedule_goes_by_progress() -> None:
-    schedule = train.Schedule(10, (train.Stage(64, 0.5, 2), train.Stage(96, 0.5, 1)), 1e-3, 3)
+    schedule = Schedule(10, (Stage(64, 0.5, 2), Stage(96, 0.5, 1)), 1e-3, 3)
     assert [schedule.stage(p).size for p in (0.0, 0.49, 0.51, 1.0)] == [64, 64, 96, 96]
     assert schedule.rate_at(0.0) < schedule.rate_at(0.01) < schedule.rate_at(0.02) > schedule.rate_at(0.9)
 
