@@ -1,7 +1,7 @@
 """How well the built-in model segments what it has never seen: 300 drawn scenes, through the backend's own path.
 
     python benchmarks/builtin.py
-    python benchmarks/builtin.py --scenes 40 --json builtin.json
+    python benchmarks/builtin.py --scenes 40 --json builtin.json --pictures docs/images
 
 Seeds are held out from training. At most four objects of each scene, chosen by the scene's seed. The first click is in
 the middle of the object, each next one in the middle of the largest error of the answer before, positive or negative;
@@ -31,16 +31,17 @@ from tqdm import tqdm
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.drawing import Rgb, save, sheet, shown
 from benchmarks.prompting import Annotator, Bitmap, Click, iou, start
 from model_export.builtin.prompts import middle, next_click
 from model_export.builtin.scenes import HELD_OUT_SEED, Scene, draw_scene
+from sam_backend.services import Services
 
 MOST_OBJECTS = 4
 TUNING_SCENES = 40
 TOLERANCES = (4, 8, 12, 16, 24, 32, 48)
 BRUSH = 8
 Box = tuple[int, int, int, int]
-Rgb = NDArray[np.uint8]
 
 
 class Flood:
@@ -121,6 +122,8 @@ def main() -> None:
         "all": {"scenes": options.scenes, "objects": _count(scores), "mean_iou": _means(scores)},
         "compared": {"scenes": options.compared, "objects": _count(beside), "mean_iou": _means(beside)},
     }
+    if options.pictures:
+        save(options.pictures / "scenes.png", _pictures(shared, _held_out(options.scenes), scores))
     shared.close()
     _print(report)
     if options.json:
@@ -131,6 +134,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=300)
     parser.add_argument("--compared", type=int, default=60, help="scenes for floodFill and grabCut")
+    parser.add_argument("--pictures", type=Path, metavar="FOLDER", help="draw the first and the worst answers there")
     parser.add_argument("--json", type=Path, metavar="FILE")
     return parser.parse_args()
 
@@ -185,6 +189,21 @@ def _object(method: Any, truth: Bitmap) -> tuple[float, float, float]:
     ys, xs = np.nonzero(truth)
     box = method.box(int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1)
     return iou(first, truth), iou(mask, truth), iou(box, truth)
+
+
+def _pictures(shared: Services, seeds: range, scores: Scores) -> Rgb:
+    """One click each: the first eight scenes, then the four worst objects of all, one at most of a scene."""
+    where = [(seed, n) for seed in seeds for n in range(len(_truths(draw_scene(seed), seed, MOST_OBJECTS)))]
+    order = np.argsort(scores["sam-backend"]["one click"])
+    worst = dict(reversed([where[i] for i in order[:40]]))
+    chosen = [(seed, 0) for seed in seeds[:8]] + list(reversed(worst.items()))[:4]
+    return sheet([_picture(shared, seed, n) for seed, n in chosen])
+
+
+def _picture(shared: Services, seed: int, number: int) -> Rgb:
+    scene = draw_scene(seed)
+    click: Click = (middle(_truths(scene, seed, MOST_OBJECTS)[number]), 1)
+    return shown(scene.rgb, [Annotator(shared, scene.rgb).clicks([click])], [click], None)
 
 
 def _machine() -> str:

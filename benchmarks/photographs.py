@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -23,14 +22,11 @@ from skimage import data, filters, measure, morphology, segmentation
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.drawing import Box, Rgb, save, sheet, shown
 from benchmarks.prompting import Annotator, Bitmap, Click, iou, start
 from model_export.builtin.prompts import middle
 
-Rgb = NDArray[np.uint8]
-Box = tuple[int, int, int, int]
 SMALLEST_COIN = 400
-MASK = (255, 40, 120)
-POSITIVE, NEGATIVE = (40, 220, 60), (255, 60, 40)
 
 
 @dataclass(frozen=True)
@@ -79,8 +75,8 @@ def main() -> None:
         options.json.write_text(json.dumps(report, indent=1) + "\n")
     if options.pictures:
         options.pictures.mkdir(parents=True, exist_ok=True)
-        _save(options.pictures / "coins.png", _shown(coins, masks, [(at, 1) for at in places], None))
-        _save(options.pictures / "photographs.png", _sheet([_answer(shared, prompt) for prompt in PROMPTS]))
+        save(options.pictures / "coins.png", shown(coins, masks, [(at, 1) for at in places], None))
+        save(options.pictures / "photographs.png", sheet([_answer(shared, prompt) for prompt in PROMPTS]))
     shared.close()
 
 
@@ -113,42 +109,7 @@ def _answer(shared: object, prompt: Prompt) -> Rgb:
     image = color(getattr(data, prompt.photograph)())
     annotator = Annotator(shared, image)
     mask = annotator.box(*prompt.box) if prompt.box else annotator.clicks(prompt.clicks)
-    return _shown(image, [mask], list(prompt.clicks), prompt.box)
-
-
-def _shown(image: Rgb, masks: list[Bitmap], clicks: list[Click], box: Box | None) -> Rgb:
-    """The picture under its masks, their outlines and the prompts."""
-    out = image.astype(np.float32)
-    for mask in masks:
-        out[mask] = 0.55 * out[mask] + 0.45 * np.array(MASK, np.float32)
-    drawn = out.astype(np.uint8)
-    for mask in masks:
-        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-        cv2.drawContours(drawn, outlines, -1, MASK, 1, cv2.LINE_AA)
-    radius = max(round(max(image.shape[:2]) / 130), 2)
-    for (x, y), label in clicks:
-        cv2.circle(drawn, (int(x), int(y)), radius + 1, (255, 255, 255), -1, cv2.LINE_AA)
-        cv2.circle(drawn, (int(x), int(y)), radius, POSITIVE if label else NEGATIVE, -1, cv2.LINE_AA)
-    if box:
-        cv2.rectangle(drawn, box[:2], box[2:], POSITIVE, 2, cv2.LINE_AA)
-    return drawn
-
-
-def _sheet(pictures: list[Rgb], columns: int = 4, side: int = 320) -> Rgb:
-    """All in rows, each within a square."""
-    tiles = []
-    for picture in pictures:
-        scale = side / max(picture.shape[:2])
-        small = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-        tile = np.full((side + 8, side + 8, 3), 255, np.uint8)
-        top, left = (side + 8 - small.shape[0]) // 2, (side + 8 - small.shape[1]) // 2
-        tile[top : top + small.shape[0], left : left + small.shape[1]] = small
-        tiles.append(tile)
-    return np.concatenate([np.concatenate(tiles[i : i + columns], 1) for i in range(0, len(tiles), columns)])
-
-
-def _save(path: Path, rgb: Rgb) -> None:
-    cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    return shown(image, [mask], list(prompt.clicks), prompt.box)
 
 
 if __name__ == "__main__":
