@@ -1,6 +1,5 @@
 """Starting and stopping: what is wrong at start is one line and an exit code, a signal ends it in order."""
 
-import json
 import shutil
 import signal
 import socket
@@ -16,6 +15,8 @@ import requests
 
 from sam_backend.errors import PortTakenError
 from sam_backend.process import listen
+from sam_backend.segmenter import model_folder
+from sam_backend.settings import load
 from tests.support import recordings
 from tests.support.image_host import TOKEN, ImageHost, image_host
 from tests.support.service import command, environment, free_port, running
@@ -143,11 +144,12 @@ def test_health_and_setup_answer_while_all_clicks_wait(host: ImageHost, gate: th
 
 
 def test_a_model_that_openvino_refuses_is_an_error_in_health_and_clicks(host: ImageHost, tmp_path: Path) -> None:
-    """It passes for a model folder, but what is in the graph is nonsense."""
+    """It passes for a model folder, but an operation in its graph does not exist."""
     folder = _unusable_model(tmp_path / "mine")
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    settings = {"PORT": str(port), "SAM_MODEL": "mine", "SAM_MODEL_DIR": str(folder.parent)}
+    settings = {"PORT": str(port), "LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN}
+    settings |= {"SAM_MODEL": "mine", "SAM_MODEL_DIR": str(folder.parent)}
     log_file = tmp_path / "log"
     with log_file.open("wb") as log:
         process = subprocess.Popen([*command(), "serve"], env=environment(**settings), stdout=log, stderr=log)
@@ -157,19 +159,19 @@ def test_a_model_that_openvino_refuses_is_an_error_in_health_and_clicks(host: Im
         assert (health.status_code, health.json()["error"]) == (500, "ModelError")
         assert health.json()["remedy"]
         assert recordings.read("S1_connect__setup").send(url).status_code == 200
+        click = recordings.read("A1_keypoint_positive__predict").send(url)
+        assert (click.status_code, click.json()["error"]) == (500, "ModelError")
     finally:
         process.terminate()
         assert process.wait(40) == 0
 
 
 def _unusable_model(folder: Path) -> Path:
-    from sam_backend.segmenter import model_folder
-    from sam_backend.settings import load
-
     shutil.copytree(model_folder(load({})), folder)
-    mark = json.loads((folder / "model.json").read_text())["export_id"]
-    marked = f'<rt_info><sam_backend><export_id value="{mark}"/></sam_backend></rt_info>'
-    (folder / "encoder.xml").write_text(f'<net name="x" version="11"><layers/>{marked}</net>')
+    encoder = folder / "encoder.xml"
+    graph = encoder.read_text()
+    assert 'type="Convolution"' in graph
+    encoder.write_text(graph.replace('type="Convolution"', 'type="Nonsense"', 1))
     return folder
 
 
