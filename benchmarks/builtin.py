@@ -19,7 +19,7 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,13 @@ class Cut:
                 cv2.circle(mask, (int(x), int(y)), 4 * self._brush, cv2.GC_PR_FGD, -1)
         for (x, y), label in clicks:
             cv2.circle(mask, (int(x), int(y)), self._brush, cv2.GC_FGD if label else cv2.GC_BGD, -1)
-        return self._cut(mask, None, cv2.GC_INIT_WITH_MASK)
+        return self._cut(mask, (0, 0, 0, 0), cv2.GC_INIT_WITH_MASK)
 
     def box(self, x0: int, y0: int, x1: int, y1: int) -> Bitmap:
         mask = np.zeros(self._rgb.shape[:2], np.uint8)
         return self._cut(mask, (x0, y0, x1 - x0, y1 - y0), cv2.GC_INIT_WITH_RECT)
 
-    def _cut(self, mask: NDArray[np.uint8], box: Box | None, mode: int) -> Bitmap:
+    def _cut(self, mask: NDArray[np.uint8], box: Box, mode: int) -> Bitmap:
         cv2.setRNGSeed(0)
         models = np.zeros((1, 65)), np.zeros((1, 65))
         try:
@@ -113,8 +113,8 @@ def main() -> None:
         f"floodFill, tolerance {tolerance}": lambda rgb: Flood(rgb, tolerance),
         f"grabCut, brush {BRUSH}": lambda rgb: Cut(rgb, BRUSH),
     }
-    scores = _measure(_held_out(options.scenes), ours, MOST_OBJECTS)
-    beside = _measure(_held_out(min(options.compared, options.scenes)), ours | others, 1)
+    scores = measure(_held_out(options.scenes), ours, MOST_OBJECTS)
+    beside = measure(_held_out(min(options.compared, options.scenes)), ours | others, 1)
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": _machine(),
@@ -146,7 +146,7 @@ def _held_out(count: int) -> range:
 def _best_tolerance() -> int:
     """The tolerance with the highest mean over the three prompts, on scenes of the training's seeds."""
     floods = {str(value): functools.partial(Flood, tolerance=value) for value in TOLERANCES}
-    means = _means(_measure(range(TUNING_SCENES), floods, 1))
+    means = _means(measure(range(TUNING_SCENES), floods, 1))
     return max(TOLERANCES, key=lambda value: sum(means[str(value)].values()))
 
 
@@ -161,7 +161,7 @@ def _means(scores: Scores) -> dict[str, dict[str, float]]:
     return {name: {prompt: float(np.mean(v)) for prompt, v in values.items()} for name, values in scores.items()}
 
 
-def _measure(seeds: range, methods: dict[str, Method], most: int) -> Scores:
+def measure(seeds: range, methods: Mapping[str, Method], most: int) -> Scores:
     """IoU of every object, by method and prompt."""
     scores: Scores = {name: {prompt: [] for prompt in PROMPTS} for name in methods}
     for seed in tqdm(seeds, unit="scene", mininterval=5):

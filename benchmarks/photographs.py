@@ -14,6 +14,7 @@ import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.drawing import Box, Rgb, save, sheet, shown
 from benchmarks.prompting import Annotator, Bitmap, Click, iou, start
 from model_export.builtin.prompts import middle
+from sam_backend.services import Services
 
 SMALLEST_COIN = 400
 
@@ -47,7 +49,7 @@ PROMPTS = (
     Prompt("coffee", clicks=(((285, 205), 1),)),
     Prompt("coffee", box=(75, 10, 480, 395)),
     Prompt("camera", clicks=(((200, 250), 1),)),
-    Prompt("camera", clicks=(((200, 250), 1), ((330, 120), 1))),
+    Prompt("camera", clicks=(((200, 250), 1), ((80, 430), 1))),
     Prompt("horse", clicks=(((200, 150), 1),)),
     Prompt("moon", clicks=(((121, 86), 1),)),
     Prompt("cell", clicks=(((443, 392), 1),)),
@@ -87,7 +89,7 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def color(image: NDArray[np.generic]) -> Rgb:
+def color(image: NDArray[Any]) -> Rgb:
     """Any of scikit-image's pictures as uint8 (H, W, 3)."""
     levels = np.asarray(image * np.uint8(255) if image.dtype == bool else image, np.uint8)
     return np.repeat(levels[..., None], 3, axis=2) if levels.ndim == 2 else levels[..., :3]
@@ -105,7 +107,7 @@ def coin_truths() -> list[Bitmap]:
     return [morphology.convex_hull_image(coin) for coin in coins]
 
 
-def _answer(shared: object, prompt: Prompt) -> Rgb:
+def _answer(shared: Services, prompt: Prompt) -> Rgb:
     image = color(getattr(data, prompt.photograph)())
     annotator = Annotator(shared, image)
     mask = annotator.box(*prompt.box) if prompt.box else annotator.clicks(prompt.clicks)

@@ -33,7 +33,7 @@ class Annotator:
         self.size = rgb.shape[:2]
         self._backend = SamBackend(label_config=CONFIG, shared=shared)
         _, data = cv2.imencode(".png", np.ascontiguousarray(rgb[..., ::-1]))
-        self._task = {"id": 1, "data": {"image": "data:image/png;base64," + base64.b64encode(data).decode()}}
+        self._task = {"id": 1, "data": {"image": "data:image/png;base64," + base64.b64encode(data.tobytes()).decode()}}
 
     def clicks(self, clicks: Sequence[Click]) -> Bitmap:
         """The mask, bool (H, W), after all these clicks: pixel (x, y), whose center is meant, and label 1 or 0."""
