@@ -22,7 +22,7 @@ FOLDER = click.Path(path_type=Path)
 
 
 class _Group(click.Group):
-    """Prints the errors of the tree as one line, and lets SIGTERM clean up as Ctrl-C does."""
+    """Prints the errors of the tree and a missing library as one line, and lets SIGTERM clean up as Ctrl-C does."""
 
     def invoke(self, ctx: click.Context) -> Any:
         before = signal.signal(signal.SIGTERM, _interrupt)
@@ -30,6 +30,9 @@ class _Group(click.Group):
             return super().invoke(ctx)
         except ExportError as error:
             raise click.ClickException(str(error)) from None
+        except ModuleNotFoundError as error:
+            remedy = "Run: pip install -r requirements-export.txt"
+            raise click.ClickException(f"{error.name} is not installed. {remedy}") from None
         finally:
             signal.signal(signal.SIGTERM, before)
 

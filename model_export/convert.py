@@ -10,7 +10,7 @@ import torch
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
-from model_export.errors import ConversionError
+from model_export.errors import ConversionError, OutputError
 from model_export.folder import EXPORT_ID_PATH, Description
 from model_export.modules import Decoder, Encoder
 
@@ -81,6 +81,14 @@ def _signature(inputs: Mapping[str, Tensor], shapes: Mapping[str, Shape]) -> lis
 
 
 def save(model: openvino.Model, path: Path, description: Description) -> None:
-    """Write `path` (.xml) and its .bin, marked with the export's id and with the weights in the export's precision."""
+    """Write `path` (.xml) and its .bin, marked with the export's id and with the weights in the export's precision.
+
+    Raises:
+        OutputError: the disk refuses.
+    """
     model.set_rt_info(description.export_id, EXPORT_ID_PATH)
-    openvino.save_model(model, path, compress_to_fp16=description.precision == "f16")
+    try:
+        openvino.save_model(model, path, compress_to_fp16=description.precision == "f16")
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise OutputError(f"{path} cannot be written: {reason}.", "Choose another --output.") from None

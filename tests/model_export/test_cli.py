@@ -107,6 +107,18 @@ def test_a_terminated_export_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_missing_library_is_named() -> None:
+    code = """
+import sys
+sys.modules["torch"] = None
+from model_export.cli import main
+main(["export", "vit_b"])
+"""
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 1
+    assert result.stderr == "Error: torch is not installed. Run: pip install -r requirements-export.txt\n"
+
+
 def every(error: type[Exception]) -> list[type[Exception]]:
     return [error, *(leaf for child in error.__subclasses__() for leaf in every(child))]
 

@@ -13,8 +13,9 @@ import numpy as np
 import openvino
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from model_export import pipeline, random_weights, verify
+from model_export import folder, pipeline, random_weights, verify
 from model_export.architectures import Architecture
 from model_export.errors import (
     CheckpointError,
@@ -72,19 +73,17 @@ def test_the_folder_says_what_it_is(tiny: Architecture, exported: Path) -> None:
     }
 
 
-def test_exports_that_differ_have_different_ids(exported: Path, tmp_path: Path) -> None:
-    order = Order("tiny", Weights(), "tiny", tmp_path / "same", compare=False)
-    orders = [
-        order,
-        replace(order, output=tmp_path / "named", model_id="other"),
-        replace(order, output=tmp_path / "halved", precision="f16"),
-        replace(order, output=tmp_path / "random", weights=Weights(seed=1)),
-    ]
-    for each in orders:
-        pipeline.export(each, quietly)
-    same, *others = (description_of(each.output)["export_id"] for each in orders)
-    assert same == description_of(exported)["export_id"]
-    assert len({same, *others}) == len(orders)
+def test_exports_that_differ_have_different_ids(tiny_sam: Any, exported: Path) -> None:
+    sha256 = description_of(exported)["checkpoint_sha256"]
+    same, *others = (
+        folder.describe(tiny_sam, "tiny", "tiny", sha256, "f32"),
+        folder.describe(tiny_sam, "other", "tiny", sha256, "f32"),
+        folder.describe(tiny_sam, "tiny", "other", sha256, "f32"),
+        folder.describe(tiny_sam, "tiny", "tiny", "0" * 64, "f32"),
+        folder.describe(tiny_sam, "tiny", "tiny", sha256, "f16"),
+    )
+    assert same.export_id == description_of(exported)["export_id"]
+    assert len({description.export_id for description in (same, *others)}) == 5
 
 
 def test_a_checkpoint_of_ones_own_is_taken_and_recorded(tiny: Architecture, tmp_path: Path) -> None:
@@ -233,30 +232,47 @@ def test_a_changed_weight_is_found(spoiled: Callable[[str], Path], half: str) ->
 
 
 def test_a_half_of_another_export_is_found(exported: Path, tmp_path: Path) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "tiny"))
+    copy = Path(shutil.copytree(exported, tmp_path / "tiny"))
     pipeline.export(Order("tiny", Weights(seed=2), "tiny", tmp_path / "other", compare=False), quietly)
     for name in ("decoder.xml", "decoder.bin"):
-        shutil.copy(tmp_path / "other" / name, folder / name)
+        shutil.copy(tmp_path / "other" / name, copy / name)
     with pytest.raises(ModelFolderError, match=r"decoder\.xml is of another export"):
-        pipeline.verify_folder(folder, Weights(), quietly)
+        pipeline.verify_folder(copy, Weights(), quietly)
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(exported: Path, tmp_path: Path, name: str) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "tiny"))
-    (folder / name).unlink()
+    copy = Path(shutil.copytree(exported, tmp_path / "tiny"))
+    (copy / name).unlink()
     with pytest.raises(ModelFolderError, match=r"model\.json|encoder|decoder") as error:
-        pipeline.verify_folder(folder, Weights(), quietly)
+        pipeline.verify_folder(copy, Weights(), quietly)
     assert "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 2}'])
 def test_a_broken_description_is_named(exported: Path, tmp_path: Path, text: str) -> None:
-    folder = Path(shutil.copytree(exported, tmp_path / "tiny"))
-    (folder / "model.json").write_text(text)
+    copy = Path(shutil.copytree(exported, tmp_path / "tiny"))
+    (copy / "model.json").write_text(text)
     with pytest.raises(ModelFolderError, match=r"model\.json is broken"):
-        pipeline.verify_folder(folder, Weights(), quietly)
+        pipeline.verify_folder(copy, Weights(), quietly)
 
 
 def test_the_comparison_sees_what_is_not_a_number() -> None:
     assert not verify.Difference("case", float("nan"), 1.0).within(verify.LIMITS["f16"])
+
+
+def test_a_pixel_on_the_edge_of_a_small_mask_does_not_fail_it_but_a_lost_object_does() -> None:
+    expected = np.full((1, 4, 100, 100), -1, np.float32)
+    expected[0, 0, :2, :5] = 1
+    expected[0, 1, 20:50, 20:50] = 1
+    edge, lost = expected.copy(), expected.copy()
+    edge[0, 0, 0, 0] = -1
+    lost[0, 1] = -1
+    scores = np.zeros((1, 4), np.float32)
+
+    def iou(found: NDArray[np.float32]) -> float:
+        return verify.difference("case", verify.Answer(expected, scores), verify.Answer(found, scores), 0.0).iou
+
+    assert iou(expected) == 1
+    assert iou(edge) == pytest.approx(0.99)
+    assert iou(lost) == 0
