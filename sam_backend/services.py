@@ -22,10 +22,16 @@ class Loader:
     def __init__(self, segmenter: Segmenter) -> None:
         self._segmenter = segmenter
         self._failure: SamBackendError | None = None
+        self._thread = threading.Thread(target=self._run, name="loader", daemon=True)
 
     def start(self) -> None:
         """Begin; returns at once."""
-        threading.Thread(target=self._run, name="loader", daemon=True).start()
+        self._thread.start()
+
+    def close(self, timeout: float = 25.0) -> None:
+        """Wait for a compilation under way: OpenVINO's threads abort a process that ends beneath them."""
+        if self._thread.is_alive():
+            self._thread.join(timeout)
 
     @property
     def failure(self) -> SamBackendError | None:
@@ -64,6 +70,7 @@ class Services:
         """Stop what runs in the background."""
         self.clicks.shutdown(wait=False, cancel_futures=True)
         self.warmer.close()
+        self.loader.close()
 
 
 def build(settings: Settings) -> Services:

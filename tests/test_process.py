@@ -110,6 +110,25 @@ def test_a_stop_ends_though_images_wait_to_be_warmed(host: ImageHost, gate: thre
     assert "Traceback" not in service.log()
 
 
+def test_a_stop_while_the_model_is_compiled_is_clean(tmp_path: Path) -> None:
+    """OpenVINO's threads abort a process that ends beneath them."""
+    port, log_file = free_port(), tmp_path / "log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen([*command(), "serve"], env=environment(PORT=str(port)), stdout=log, stderr=log)
+    until(lambda: _answers(f"http://127.0.0.1:{port}/health"))
+    process.terminate()
+    assert process.wait(40) == 0
+    assert "terminate called" not in log_file.read_text()
+    assert "Traceback" not in log_file.read_text()
+
+
+def _answers(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=30).ok
+    except requests.ConnectionError:
+        return False
+
+
 def test_health_and_setup_answer_before_the_model_and_a_click_waits_for_it(host: ImageHost, tmp_path: Path) -> None:
     port = free_port()
     url = f"http://127.0.0.1:{port}"
