@@ -120,6 +120,7 @@ def test_the_loss_prefers_the_right_mask_and_forgets_the_padding() -> None:
     assert losses.iou(spilled, target, inside).item() == 1.0
 
 
+@pytest.mark.slow
 def test_a_few_steps_on_one_batch_lower_the_loss(scene_bank: Path) -> None:
     run, batch = new_run(3), _batch(scene_bank)
     resize_frame(run.working, SIZE)
@@ -150,6 +151,7 @@ def test_the_schedule_goes_by_progress() -> None:
     assert schedule.rate_at(0.0) < schedule.rate_at(0.01) < schedule.rate_at(0.02) > schedule.rate_at(0.9)
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_leaves_loadable_weights(scene_bank: Path, tmp_path: Path) -> None:
     command = [
         sys.executable,
