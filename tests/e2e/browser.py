@@ -205,12 +205,15 @@ class LabelingPage:
     def _take(self, tool: str) -> None:
         """Click the Auto-Detect button until it holds the tool: each click brings the next smart tool."""
         for _ in range(4):
-            before = self._read(SMART_TOOL)
-            if before == tool:
+            if self._read(SMART_TOOL) == tool:
                 return
-            self.browser.find_element(By.CSS_SELECTOR, ".lsf-toolbar > :last-child .lsf-tool_smart").click()
-            wait_for(lambda before=before: self._read(SMART_TOOL) != before, "next smart tool")
+            self._next_smart_tool()
         raise AssertionError(f"Auto-Detect never came to {tool}")
+
+    def _next_smart_tool(self) -> None:
+        before = self._read(SMART_TOOL)
+        self.browser.find_element(By.CSS_SELECTOR, ".lsf-toolbar > :last-child .lsf-tool_smart").click()
+        wait_for(lambda: self._read(SMART_TOOL) != before, "next smart tool")
 
     def _on_screen(self, x: float, y: float) -> tuple[int, int]:
         left, top, shown_width, shown_height = self._read(FRAME)
