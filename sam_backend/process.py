@@ -34,7 +34,7 @@ def run(settings: Settings, create_app: Callable[[Settings], Flask]) -> None:
     logger.info(
         "sam-backend %s on http://%s:%d with %s on %s.",
         __version__,
-        settings.host,
+        f"[{settings.host}]" if ":" in settings.host else settings.host,
         settings.port,
         model,
         settings.device,

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from flask import Flask, Response, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from sam_backend import metrics, services
 from sam_backend.answers import answer_error, respond
@@ -82,8 +83,12 @@ def _metrics() -> Response:
 
 
 def _read_body() -> dict[str, Any]:
+    data = request.get_data(cache=False)
+    limit = request.max_content_length
+    if limit is not None and request.content_length is None and len(data) >= limit:
+        raise RequestEntityTooLarge  # a body in chunks comes cut off at the limit, without a word
     try:
-        body = orjson.loads(request.get_data(cache=False))
+        body = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         raise BodyError(f"The body is not JSON: {error}.", "Send a JSON object.") from None
     if not isinstance(body, dict):

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 import requests
 from requests.auth import HTTPBasicAuth
@@ -219,6 +220,15 @@ def test_a_label_config_without_an_output_control_is_a_named_error(service: Serv
 def test_a_body_over_the_limit_is_refused(service: Service) -> None:
     changed = body(padding="x" * 4_100_000)
     assert error(requests.post(f"{service.url}/predict", json=changed, timeout=30), 413) == "BodyTooLargeError"
+
+
+def test_a_body_without_a_length_is_read_and_has_the_same_limit(service: Service) -> None:
+    """Sent in chunks, as a proxy may do."""
+    sent = orjson.dumps(body())
+    pieces = (sent[start : start + 1000] for start in range(0, len(sent), 1000))
+    assert len(recordings.answered(requests.post(f"{service.url}/predict", data=pieces, timeout=30))) == 1
+    vast = (b" " * 100_000 for _ in range(41))
+    assert error(requests.post(f"{service.url}/predict", data=vast, timeout=30), 413) == "BodyTooLargeError"
 
 
 def test_unknown_paths_and_methods_are_answered_in_json(service: Service) -> None:
