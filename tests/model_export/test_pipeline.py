@@ -258,7 +258,12 @@ def test_a_broken_description_is_named(exported: Path, tmp_path: Path, text: str
 
 
 def test_the_comparison_sees_what_is_not_a_number() -> None:
-    assert not verify.Difference("case", float("nan"), 1.0).within(verify.LIMITS["f16"])
+    zeros = verify.Answer(np.zeros((1, 4, 8, 8), np.float32), np.zeros((1, 4), np.float32))
+    for found in (
+        replace(zeros, logits=zeros.logits * np.nan),
+        replace(zeros, iou_predictions=zeros.iou_predictions * np.nan),
+    ):
+        assert not verify.difference("case", zeros, found, 0.0).within(verify.LIMITS["f16"])
 
 
 def test_a_pixel_on_the_edge_of_a_small_mask_does_not_fail_it_but_a_lost_object_does() -> None:
