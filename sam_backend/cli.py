@@ -48,9 +48,11 @@ def serve() -> None:
     Then, in Label Studio: project → Settings → Model → Connect Model, with this address and "Interactive
     preannotations" switched on.
     """  # noqa: D301 (click reads this escape)
+    chosen = settings.load()
+    # What follows is heavy, and a wrong setting is said at once.
     from sam_backend.server import serve as run
 
-    run(settings.load())
+    run(chosen)
 
 
 @cli.command()

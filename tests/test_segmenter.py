@@ -1,14 +1,18 @@
 """The hall: one encode an image, however many ask, and nothing for a prompt that points at nothing."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from sam_backend import metrics
-from sam_backend.errors import ModelFolderError, PromptError, SettingError
+from sam_backend.errors import ModelError, ModelFolderError, PromptError, SettingError
+from sam_backend.sam import decoder
 from sam_backend.sam.types import Image, Prompt
-from sam_backend.segmenter import Segmenter
+from sam_backend.segmenter import Segmenter, model_folder
 from sam_backend.settings import Settings
 
 
@@ -103,6 +107,24 @@ def test_the_version_names_model_weights_and_precision(segmenter: Segmenter) -> 
 
 def test_the_model_is_compiled_on_first_use_only() -> None:
     assert not Segmenter(Settings()).loaded
+
+
+def test_what_openvino_refuses_is_a_named_error(segmenter: Segmenter) -> None:
+    image = picture(7)
+    embedding = segmenter.embed(image)
+    torn = replace(embedding, features={"image_embeddings": embedding.features["image_embeddings"][:, :-1]})
+    with pytest.raises(ModelError, match="OpenVINO failed"):
+        decoder.decode(segmenter.load(), torn, click(75, 55))
+
+
+def test_graphs_that_are_no_sam_are_a_named_error(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_folder(Settings()), tmp_path / "other"))
+    xml = folder / "decoder.xml"
+    text = xml.read_text()
+    assert "low_res_masks" in text
+    xml.write_text(text.replace("low_res_masks", "something_else"))
+    with pytest.raises(ModelError, match="has no low_res_masks"):
+        Segmenter(Settings(model="other", model_dir=tmp_path)).load()
 
 
 def test_a_missing_model_or_device_stops_the_start() -> None:

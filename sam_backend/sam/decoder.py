@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from sam_backend.errors import PromptError
 from sam_backend.sam import geometry
-from sam_backend.sam.model import CompiledSam
+from sam_backend.sam.model import CompiledSam, infer
 from sam_backend.sam.types import Embedding, Prompt
 
 PADDING_LABEL = -1.0
@@ -32,17 +32,17 @@ def decode(model: CompiledSam, embedding: Embedding, prompt: Prompt) -> LowResMa
 
     Raises:
         PromptError: a coordinate is not finite, there are two boxes, or `mask_input` has another model's size.
+        ModelError: OpenVINO failed.
     """
     point_coords, point_labels = _as_points(prompt, embedding)
     request = model.decoder_request()
-    request.infer(
-        {
-            "image_embeddings": embedding.features["image_embeddings"],
-            "point_coords": point_coords[None],
-            "point_labels": point_labels[None],
-            **_as_mask(prompt, model.info.low_res_size),
-        }
-    )
+    inputs = {
+        "image_embeddings": embedding.features["image_embeddings"],
+        "point_coords": point_coords[None],
+        "point_labels": point_labels[None],
+        **_as_mask(prompt, model.info.low_res_size),
+    }
+    infer(request, inputs)
     # The request's buffers belong to the next inference of this thread: copy.
     logits = request.get_tensor("low_res_masks").data[0].astype(np.float32)
     return LowResMasks(logits, request.get_tensor("iou_predictions").data[0].astype(np.float32))

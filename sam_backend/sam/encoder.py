@@ -3,7 +3,7 @@
 import numpy as np
 
 from sam_backend.sam import geometry
-from sam_backend.sam.model import CompiledSam
+from sam_backend.sam.model import CompiledSam, infer
 from sam_backend.sam.types import Embedding, Image
 
 
@@ -15,12 +15,15 @@ def encode(model: CompiledSam, image: Image, model_version: str) -> Embedding:
         image: the upright image.
         model_version: recorded in the embedding, so that no other model decodes it.
 
+    Raises:
+        ModelError: OpenVINO failed.
+
     Returns:
         `features["image_embeddings"]` is float32 (1, C, h, w).
     """
     canvas, input_size = geometry.resize_and_pad(image.rgb, model.info.image_size)
     request = model.encoder_request()
-    request.infer({"image": canvas, "input_size": np.array(input_size, np.int64)})
+    infer(request, {"image": canvas, "input_size": np.array(input_size, np.int64)})
     features = request.get_tensor("image_embeddings").data.astype(np.float32)
     features.flags.writeable = False
     return Embedding({"image_embeddings": features}, image.original_size, input_size, model_version)

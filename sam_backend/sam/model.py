@@ -4,13 +4,26 @@ import re
 import subprocess
 import sys
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sam_backend.errors import ModelError, SettingError
 from sam_backend.sam.folder import EXPORT_AGAIN, HALVES, ModelInfo
 
 if TYPE_CHECKING:
     import openvino
+
+PORTS = {
+    "encoder": {"image", "input_size", "image_embeddings"},
+    "decoder": {
+        "image_embeddings",
+        "point_coords",
+        "point_labels",
+        "mask_input",
+        "has_mask_input",
+        "low_res_masks",
+        "iou_predictions",
+    },
+}
 
 
 def check_device(device: str) -> None:
@@ -61,7 +74,7 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
         inference_threads: CPU threads for one inference; 0 leaves it to OpenVINO.
 
     Raises:
-        ModelError: OpenVINO refused.
+        ModelError: OpenVINO refused, or the graphs are not those of a SAM.
     """
     import openvino
 
@@ -72,6 +85,33 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
     try:
         encoder, decoder = (core.compile_model(info.folder / f"{half}.xml", device, options) for half in HALVES)
     except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise ModelError(f"OpenVINO could not load {info.folder} on {device}: {reason}", EXPORT_AGAIN) from error
+        raise ModelError(f"OpenVINO could not load {info.folder} on {device}: {_cause(error)}", EXPORT_AGAIN) from error
+    for half, compiled in zip(HALVES, (encoder, decoder), strict=True):
+        _check_ports(info, half, {port.any_name for port in (*compiled.inputs, *compiled.outputs)})
     return CompiledSam(info, encoder, decoder)
+
+
+def infer(request: "openvino.InferRequest", inputs: dict[str, Any]) -> None:
+    """Run a request; its outputs stay in it.
+
+    Args:
+        request: of either half.
+        inputs: arrays by input name, of the dtypes and shapes that `model_export.modules` documents.
+
+    Raises:
+        ModelError: OpenVINO failed.
+    """
+    try:
+        request.infer(inputs)
+    except RuntimeError as error:
+        raise ModelError(f"OpenVINO failed: {_cause(error)}", "Check SAM_DEVICE, SAM_PRECISION and memory.") from error
+
+
+def _check_ports(info: ModelInfo, half: str, found: set[str]) -> None:
+    missing = PORTS[half] - found
+    if missing:
+        raise ModelError(f"The {half} in {info.folder} has no {', '.join(sorted(missing))}.", EXPORT_AGAIN)
+
+
+def _cause(error: RuntimeError) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[-1]
