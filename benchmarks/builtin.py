@@ -39,7 +39,7 @@ from sam_backend.services import Services
 
 MOST_OBJECTS = 4
 TUNING_SCENES = 40
-TOLERANCES = (4, 8, 12, 16, 24, 32, 48)
+TOLERANCES = (8, 16, 24, 32, 48, 64, 80, 100)
 BRUSH = 8
 Box = tuple[int, int, int, int]
 
