@@ -177,30 +177,42 @@ class LabelingPage:
 
     def accept(self) -> None:
         """Accept the suggestion, and wait until it is a region and its prompts are gone."""
-        self._button("bottombar-accept-suggestions-button").click()
+        self._press("bottombar-accept-suggestions-button")
         wait_for(lambda: not self._read(SUGGESTIONS), "end of the suggestion")
         wait_for(lambda: not any(region["prompt"] for region in self.regions()), "end of the prompts")
 
     def reject(self) -> None:
         """Reject the suggestion, and wait until it and its prompts are gone."""
-        self._button("bottombar-reject-suggestions-button").click()
+        self._press("bottombar-reject-suggestions-button")
         wait_for(lambda: not self._read(SUGGESTIONS) and not self.regions(), "clean picture")
 
     def submit(self) -> None:
         """Save the annotation."""
-        self._button("bottombar-submit-button").click()
+        self._press("bottombar-submit-button")
 
     def _read(self, script: str) -> Any:
         return self.browser.execute_script(EDITOR + script)
 
     def _button(self, test_id: str) -> WebElement:
-        return wait_for(lambda: self.browser.find_element(By.CSS_SELECTOR, f'[data-testid="{test_id}"]'), test_id)
+        return self.browser.find_element(By.CSS_SELECTOR, f'[data-testid="{test_id}"]')
+
+    def _press(self, test_id: str) -> None:
+        """Click a button; one that the page replaces between finding and clicking is looked for again."""
+
+        def pressed() -> bool:
+            self._button(test_id).click()
+            return True
+
+        wait_for(pressed, test_id)
+
+    def _is_on(self, test_id: str) -> str:
+        return "on" if self._button(test_id).is_selected() else "off"
 
     def _switch(self, test_id: str, *, on: bool) -> None:
-        switch = self._button(test_id)
-        if switch.is_selected() != on:
-            switch.click()
-        wait_for(lambda: self._button(test_id).is_selected() == on, f"{test_id} {'on' if on else 'off'}")
+        wanted = "on" if on else "off"
+        if wait_for(lambda: self._is_on(test_id), test_id) != wanted:
+            self._press(test_id)
+        wait_for(lambda: self._is_on(test_id) == wanted, f"{test_id} {wanted}")
 
     def _take(self, tool: str) -> None:
         """Click the Auto-Detect button until it holds the tool: each click brings the next smart tool."""
