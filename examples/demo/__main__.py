@@ -1,6 +1,6 @@
 """`make demo`: Label Studio and the backend on this machine, with a project to click in, until Ctrl+C.
 
-LABEL_STUDIO_PORT (8080) and PORT (9090) choose the ports, SAM_BACKEND_BIN the backend. The state is kept in `.demo/`.
+LABEL_STUDIO_PORT (8080) and PORT (9090) choose the ports, BACKEND_BIN the backend. The state is kept in `.demo/`.
 """
 
 import contextlib

@@ -27,9 +27,9 @@ def sam_backend(
     """The URL and the process of a backend on the loopback; `root` is the repository's top folder."""
     environment = dict(os.environ)
     # No setting of the backend's, which refuses what it doesn't know.
-    executable = Path(environment.pop("SAM_BACKEND_BIN", "") or root / ".venv" / "bin" / "sam-backend")
+    executable = Path(environment.pop("BACKEND_BIN", "") or root / ".venv" / "bin" / "sam-backend")
     if not executable.is_file():
-        raise ServerError(f"There is no {executable}. `make run` makes it; SAM_BACKEND_BIN names another.")
+        raise ServerError(f"There is no {executable}. `make run` makes it; BACKEND_BIN names another.")
     url = f"http://{LOOPBACK}:{port}"
     server = Server(
         name="The backend",

@@ -1,6 +1,6 @@
 """The README's picture of the labeling page, made again: `python -m tests.e2e.screenshot docs/images/label-studio.png`.
 
-Needs what `make e2e` makes: its environment, the service's (or SAM_BACKEND_BIN), Chromium.
+Needs what `make e2e` makes: its environment, the service's (or BACKEND_BIN), Chromium.
 """
 
 import contextlib

@@ -37,8 +37,8 @@ class Service:
 
 
 def command() -> list[str]:
-    """The console script that `SAM_BACKEND_BIN` names, else this environment's own `sam_backend`."""
-    named = os.environ.get("SAM_BACKEND_BIN")
+    """The console script that `BACKEND_BIN` names, else this environment's own `sam_backend`."""
+    named = os.environ.get("BACKEND_BIN")
     return [named] if named else [sys.executable, "-m", "sam_backend"]
 
 
