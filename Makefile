@@ -47,8 +47,8 @@ format: $(TESTS) ## let ruff sort, fix and format
 docs: $(TESTS) ## write the table of settings into the README
 	.venv-test/bin/python -m tests.support.settings_table
 
-clean: ## remove the environments and the tools' caches
-	rm -rf .venv .venv-test .venv-e2e build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+clean: ## remove the environments, what the tests left and the tools' caches
+	rm -rf .venv .venv-test .venv-e2e .e2e build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # $(call environment,FOLDER,WHAT,PIP ARGUMENTS...) makes a virtual environment anew, then the project in it.
 define new-environment
