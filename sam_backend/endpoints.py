@@ -1,6 +1,7 @@
 """What each endpoint does. Requests come in as values, answers go out as (JSON, status)."""
 
 import contextvars
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -61,10 +62,12 @@ class Endpoints:
             access_token=project.access_token,
             shared=self._services,
         )
-        predictions = self._run(lambda: model.predict(request.tasks, context=request.context))
+        # An opened task is answered at once, however many clicks wait.
+        predict = functools.partial(model.predict, request.tasks, context=request.context)
+        predictions = predict() if request.context is None else self._among_clicks(predict)
         return {"results": predictions, "model_version": self._services.segmenter.model_version}, 200
 
-    def _run(self, predict: Callable[[], Predictions]) -> Predictions:
+    def _among_clicks(self, predict: Callable[[], Predictions]) -> Predictions:
         """Run it in one of the threads for clicks, which note its stages in this request's trace."""
         return self._services.clicks.submit(contextvars.copy_context().run, predict).result()
 

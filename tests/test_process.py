@@ -150,13 +150,17 @@ def test_health_and_setup_answer_before_the_model_and_a_click_waits_for_it(host:
         assert process.wait(40) == 0
 
 
-def test_health_and_setup_answer_while_all_clicks_wait(host: ImageHost, gate: threading.Event, tmp_path: Path) -> None:
+def test_health_setup_and_opened_tasks_are_answered_while_all_clicks_wait(
+    host: ImageHost, gate: threading.Event, tmp_path: Path
+) -> None:
     settings = {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN, "SAM_THREADS": "1"}
     with running(tmp_path, **settings) as service, ThreadPoolExecutor(6) as pool:
         waiting = [pool.submit(requests.post, f"{service.url}/predict", json=CLICK, timeout=90) for _ in range(6)]
         until(lambda: bool(host.requests))
         assert requests.get(f"{service.url}/health", timeout=15).status_code == 200
         assert recordings.read("S1_connect__setup").send(service.url, timeout=15).status_code == 200
+        opened = recordings.read("S11_open_task_get__predict")
+        assert opened.send(service.url, timeout=15).status_code == 200
         assert not any(future.done() for future in waiting)
         gate.set()
         assert [future.result().status_code for future in waiting] == [200] * 6
