@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from model_export import architectures, pipeline, random_weights
 from model_export.weights import Weights
+from model_export.without_torchvision import import_segment_anything
 from sam_backend.sam import decoder, geometry, masks
 from sam_backend.sam.types import Embedding, Image, Prompt
 from sam_backend.segmenter import Segmenter
@@ -49,7 +50,7 @@ Floats = NDArray[np.float32]
 
 def predictor_class() -> Any:
     """The real `SamPredictor`; stand-ins take the place of the two functions of torchvision that it needs."""
-    architectures.import_segment_anything()
+    import_segment_anything()
     functional = types.ModuleType("torchvision.transforms.functional")
     functional.__dict__.update(to_pil_image=PIL.Image.fromarray, resize=_resize)
     names = ("torchvision", "torchvision.transforms", functional.__name__)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from model_export.architectures import import_segment_anything
+from model_export.without_torchvision import import_segment_anything
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam

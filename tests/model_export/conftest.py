@@ -13,9 +13,10 @@ import pytest
 import torch
 
 from model_export import pipeline, random_weights
-from model_export.architectures import REGISTRY, Architecture, import_segment_anything
+from model_export.architectures import REGISTRY, Architecture
 from model_export.pipeline import Order
 from model_export.weights import Weights
+from model_export.without_torchvision import import_segment_anything
 
 IMAGE_SIZE, PATCH, DIM = 128, 16, 32
 

@@ -69,7 +69,7 @@ def test_a_segment_anything_that_was_imported_in_full_is_left_alone() -> None:
     code = """
 import sys, types
 whole = sys.modules["segment_anything"] = types.ModuleType("segment_anything")
-from model_export.architectures import import_segment_anything
+from model_export.without_torchvision import import_segment_anything
 import_segment_anything()
 assert sys.modules["segment_anything"] is whole
 """

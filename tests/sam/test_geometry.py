@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model_export.architectures import import_segment_anything
+from model_export.without_torchvision import import_segment_anything
 from sam_backend.sam import geometry
 
 import_segment_anything()
