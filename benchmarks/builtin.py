@@ -16,8 +16,6 @@ that a click is to grabCut on 8, of 2, 8 and 16 pixels.
 import argparse
 import functools
 import json
-import os
-import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,6 +30,7 @@ from tqdm import tqdm
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.drawing import Rgb, save, sheet, shown
+from benchmarks.machine import machine
 from benchmarks.prompting import Annotator, Bitmap, Click, iou, start
 from model_export.builtin.prompts import middle, next_click
 from model_export.builtin.scenes import HELD_OUT_SEED, Scene, draw_scene
@@ -117,7 +116,7 @@ def main() -> None:
     beside = measure(_held_out(min(options.compared, options.scenes)), ours | others, 1)
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(),
+        "machine": machine(),
         "model_version": shared.segmenter.model_version,
         "all": {"scenes": options.scenes, "objects": _count(scores), "mean_iou": _means(scores)},
         "compared": {"scenes": options.compared, "objects": _count(beside), "mean_iou": _means(beside)},
@@ -204,13 +203,6 @@ def _picture(shared: Services, seed: int, number: int) -> Rgb:
     scene = draw_scene(seed)
     click: Click = (middle(_truths(scene, seed, MOST_OBJECTS)[number]), 1)
     return shown(scene.rgb, [Annotator(shared, scene.rgb).clicks([click])], [click], None)
-
-
-def _machine() -> str:
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text().splitlines() if file.exists() else []
-    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
 def _print(report: dict[str, Any]) -> None:

@@ -12,7 +12,6 @@ process for the same documents; `rest` is what remains: HTTP, hashing the image,
 import argparse
 import json
 import os
-import platform
 import statistics
 import sys
 import tempfile
@@ -28,6 +27,7 @@ import requests
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.machine import machine
 from tests.support import recordings, scenes
 from tests.support.image_host import TOKEN, image_host
 from tests.support.service import Service, running
@@ -50,7 +50,7 @@ def main() -> None:
             clicks = _clicks(service, size, options.clicks)
     report = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": _machine(),
+        "machine": f"{machine()}, load {os.getloadavg()[0]:.1f} at the end",
         "model_version": version,
         "image": {"width": options.width, "height": options.height, "bytes": len(picture)},
         "first_click_ms": first["total"],
@@ -112,17 +112,6 @@ def _json(body: bytes, answer: bytes) -> float:
 def _summary(values: Sequence[float]) -> dict[str, float]:
     ordered = sorted(values)
     return {"p50": statistics.median(ordered), "p95": ordered[int(0.95 * (len(ordered) - 1))]}
-
-
-def _machine() -> str:
-    names = [line.split(":")[1].strip() for line in _cpuinfo() if line.startswith("model name")]
-    load = os.getloadavg()[0]
-    return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, load {load:.1f} at the end"
-
-
-def _cpuinfo() -> list[str]:
-    file = Path("/proc/cpuinfo")
-    return file.read_text().splitlines() if file.exists() else []
 
 
 def _print(report: dict[str, Any]) -> None:
