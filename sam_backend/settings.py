@@ -23,6 +23,7 @@ from pydantic import (
     model_validator,
 )
 
+from sam_backend.answer_settings import AnswerSettings
 from sam_backend.errors import SettingError
 
 BUILTIN_MODEL = "builtin"
@@ -45,8 +46,8 @@ Bytes = Annotated[ByteSize, AfterValidator(_at_least_one_byte)]
 Url = Annotated[str, AfterValidator(_web_url)]
 
 
-class Settings(BaseModel):
-    """All settings. A field's validation alias is its environment variable, its description the line in the README."""
+class ServiceSettings(BaseModel):
+    """The settings of the service: whom it talks to, what it serves, how much of a thing it takes."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -162,6 +163,10 @@ class Settings(BaseModel):
         validation_alias="SAM_LOG_LEVEL",
         description="Least severe messages that are logged.",
     )
+
+
+class Settings(AnswerSettings, ServiceSettings):
+    """All settings. A field's validation alias is its environment variable, its description the line in the README."""
 
     @model_validator(mode="after")
     def _user_and_password_together(self) -> Self:
