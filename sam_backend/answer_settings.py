@@ -69,7 +69,7 @@ class AnswerSettings(BaseModel):
     keep_clicked: bool = Field(
         default=False,
         validation_alias="SAM_KEEP_CLICKED",
-        description="Keep only the parts of a mask that hold a positive click; of a box without clicks, the largest one.",
+        description="Keep only a mask's parts that hold a positive click; of a box without clicks, its largest.",
     )
     chain: bool = Field(
         default=True,
