@@ -23,6 +23,7 @@ STAGE_SECONDS = Histogram(
     "sam_stage_seconds", "Seconds in a stage of a request.", ["stage"], buckets=_SECONDS, registry=REGISTRY
 )
 ENCODES = Counter("sam_encodes", "Images that went through the encoder.", registry=REGISTRY)
+DECODES = Counter("sam_decodes", "Prompts that went through the decoder.", registry=REGISTRY)
 CACHE_HITS = Counter("sam_cache_hits", "Look-ups that found their entry.", ["cache"], registry=REGISTRY)
 CACHE_MISSES = Counter("sam_cache_misses", "Look-ups that did not.", ["cache"], registry=REGISTRY)
 ERRORS = Counter("sam_errors", "Errors by name.", ["error"], registry=REGISTRY)
@@ -54,6 +55,11 @@ def count_cache(*, hit: bool, cache: str = "embeddings") -> None:
 def count_encode() -> None:
     """Count an image that went through the encoder."""
     ENCODES.inc()
+
+
+def count_decode() -> None:
+    """Count a prompt that went through the decoder."""
+    DECODES.inc()
 
 
 def count_error(error: Exception) -> None:

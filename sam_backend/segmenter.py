@@ -1,18 +1,23 @@
 """The hall: the only file that knows the order of the stages. Image → embedding (cache) → decoder → masks."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 from sam_backend import metrics
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.single_flight import SingleFlight
-from sam_backend.sam import decoder, encoder, masks
+from sam_backend.sam import chain, decoder, encoder, masks
+from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import ModelInfo, read_info
 from sam_backend.sam.model import CompiledSam, check_device, compile_model
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
 from sam_backend.settings import BUILTIN_MODEL, Settings
 
 EmbeddingKey = tuple[str, str]
+StepKey = tuple[str, str, bytes]
+
+_STEPS_BUDGET = 128 * 1024**2
 
 
 class Segmenter:
@@ -32,6 +37,7 @@ class Segmenter:
         self._compiled: CompiledSam | None = None
         self._compiling = threading.Lock()
         self._embeddings: MemoryCache[EmbeddingKey, Embedding] = MemoryCache(settings.memory_cache)
+        self._steps: MemoryCache[StepKey, LowResMasks] = MemoryCache(_STEPS_BUDGET)
         self._flights: SingleFlight[EmbeddingKey, Embedding] = SingleFlight()
 
     @property
@@ -81,24 +87,52 @@ class Segmenter:
         return embedding
 
     def segment(self, image: Image, prompt: Prompt) -> list[Mask]:
-        """Answer one prompt.
+        """Answer one prompt; the answer depends on the image and the prompt alone.
+
+        Args:
+            image: the upright image.
+            prompt: its points in the order in which they were asked, its box asked before them.
 
         Returns:
-            One mask at the image's original size; none when the prompt points at nothing (no box and no positive point)
-            or the mask is empty.
+            Masks at the image's original size, one unless `SAM_CHOOSE` says `all`, none of them empty; no mask when
+            the prompt points at nothing.
 
         Raises:
             PromptError: the prompt has no meaning on this image.
             ModelError: OpenVINO failed.
         """
-        if not len(prompt.boxes) and not prompt.point_labels.any():
+        if chain.is_empty(prompt):
             return []
         embedding = self.embed(image)
         with metrics.stage("decode"):
-            answer = decoder.decode(self.load(), embedding, prompt)
+            answer = self._refine(image.digest, embedding, prompt)
         with metrics.stage("upscale"):
-            mask = masks.finish(self.info, embedding, answer, masks.choose(answer, prompt))
-        return [mask] if mask.bitmap.any() else []
+            found = [masks.finish(self.info, embedding, answer, index) for index in self._choose(answer, prompt)]
+        return [mask for mask in found if mask.bitmap.any()]
+
+    def _refine(self, digest: str, embedding: Embedding, prompt: Prompt) -> LowResMasks:
+        """The chain's last answer. What is remembered of it is not decoded again; forgotten steps give equal bytes."""
+        steps = chain.steps(prompt) if self._settings.chain else [prompt]
+        keys = [(digest, self.model_version, chain.key(step)) for step in steps]
+        for known in reversed(range(len(steps))):
+            answer = self._steps.get(keys[known])
+            if answer is not None:
+                break
+        else:
+            known, answer = 0, self._decode(keys[0], embedding, steps[0])
+        for before, step, key in zip(steps[known:], steps[known + 1 :], keys[known + 1 :], strict=False):
+            shown = answer.logits[self._choose(answer, before)[0]]
+            answer = self._decode(key, embedding, replace(step, mask_input=shown[None]))
+        return answer
+
+    def _decode(self, key: StepKey, embedding: Embedding, step: Prompt) -> LowResMasks:
+        answer = decoder.decode(self.load(), embedding, step)
+        metrics.count_decode()
+        self._steps.put(key, answer)
+        return answer
+
+    def _choose(self, answer: LowResMasks, prompt: Prompt) -> list[int]:
+        return [masks.choose(answer, prompt)]
 
 
 def model_folder(settings: Settings) -> Path:

@@ -76,6 +76,60 @@ def test_a_prompt_without_meaning_is_a_named_error(segmenter: Segmenter, prompt:
         segmenter.segment(picture(3), prompt)
 
 
+def three_clicks() -> Prompt:
+    return Prompt(points=np.array([[75.0, 55], [120, 60], [50, 40]]), point_labels=np.array([1, 0, 1]))
+
+
+def until(count: int) -> Prompt:
+    asked = three_clicks()
+    return Prompt(points=asked.points[:count], point_labels=asked.point_labels[:count])
+
+
+def test_three_clicks_are_decoded_as_segment_anything_refines(segmenter: Segmenter) -> None:
+    """Each step has all clicks so far and the logits that were shown before; nothing else goes in."""
+    image, model = picture(20), segmenter.load()
+    embedding = segmenter.embed(image)
+    answer = decoder.decode(model, embedding, until(1))
+    logits = answer.logits[1 + int(np.argmax(answer.iou_predictions[1:]))]
+    for count in (2, 3):
+        logits = decoder.decode(model, embedding, replace(until(count), mask_input=logits[None])).logits[0]
+    (mask,) = segmenter.segment(image, three_clicks())
+    assert mask.low_res_logits.tobytes() == logits.tobytes()
+
+
+def test_a_new_click_costs_one_decode_and_a_replay_gives_the_same_bytes(segmenter: Segmenter) -> None:
+    def decodes() -> float:
+        return metrics.REGISTRY.get_sample_value("sam_decodes_total") or 0.0
+
+    image = picture(21)
+    for count in (1, 2, 3):
+        before = decodes()
+        (grown,) = segmenter.segment(image, until(count))
+        assert decodes() - before == 1
+    before = decodes()
+    (again,) = segmenter.segment(image, three_clicks())
+    assert decodes() == before
+    (replayed,) = Segmenter(Settings()).segment(image, three_clicks())
+    assert decodes() - before == 3
+    masks = (grown, again, replayed)
+    assert len({(mask.bitmap.tobytes(), mask.low_res_logits.tobytes(), mask.score) for mask in masks}) == 1
+
+
+def test_a_removed_click_is_as_if_it_had_never_been(segmenter: Segmenter) -> None:
+    image = picture(22)
+    (first,) = segmenter.segment(image, until(1))
+    segmenter.segment(image, three_clicks())
+    (back,) = segmenter.segment(image, until(1))
+    assert back.bitmap.tobytes() == first.bitmap.tobytes()
+
+
+def test_without_the_chain_all_clicks_are_decoded_at_once() -> None:
+    image, segmenter = picture(23), Segmenter(Settings(chain=False))
+    (mask,) = segmenter.segment(image, three_clicks())
+    answer = decoder.decode(segmenter.load(), segmenter.embed(image), three_clicks())
+    assert mask.low_res_logits.tobytes() == answer.logits[0].tobytes()
+
+
 def test_the_earlier_mask_guides_the_next_click(segmenter: Segmenter) -> None:
     image = picture(4)
     (first,) = segmenter.segment(image, click(75, 55))

@@ -2,8 +2,8 @@
 
 Label Studio sends, in the order of their creation, all regions of one control type and one label on a task, smart or
 not. A smart keypoint says `is_positive`; an ordinary one does not and is no prompt. Nothing marks a smart rectangle, so
-the last one is taken. The last region that is a prompt decides the control, the labels and the image of a list; what
-differs from it is left out.
+each is taken for one, but for those that we answered. The last region that is a prompt decides the control, the labels
+and the image of a list; what differs from it is left out.
 """
 
 import logging
@@ -19,6 +19,7 @@ from sam_backend.errors import BodyError, PromptError
 from sam_backend.labelstudio import regions
 from sam_backend.labelstudio.config import Control, LabelConfig
 from sam_backend.labelstudio.regions import Click, MalformedError, Rectangle, Region
+from sam_backend.sam import geometry
 from sam_backend.sam.types import Prompt, Size
 
 logger = logging.getLogger(__name__)
@@ -32,21 +33,28 @@ class PromptRequest:
         control: the control that the prompts come from; its `to_name` is the image.
         labels: the names of the labels chosen, as stored in annotations; usually one, may be none.
         region_id: the id of the newest prompt, or None.
-        clicks: all clicks that belong together, oldest first; empty for a rectangle.
-        rectangle: the newest rectangle, or None for clicks.
+        clicks: all clicks that belong together, oldest first; empty for rectangles.
+        rectangles: all rectangles that belong together, oldest first; empty for clicks.
         item_index: which image of a `valueList`, or None where the request has none.
         original_size: (H, W) of the image as the browser saw it, or None where the request does not say.
         image_rotation: degrees by which the view was turned; coordinates are not affected.
+        prompt_ids: what tells the clicks, or the rectangles, from others: their ids, where missing their values.
     """
 
     control: Control
     labels: tuple[str, ...]
     region_id: str | None
     clicks: tuple[Click, ...]
-    rectangle: Rectangle | None
+    rectangles: tuple[Rectangle, ...]
     item_index: int | None
     original_size: Size | None
     image_rotation: float
+    prompt_ids: tuple[str, ...] = ()
+
+    @property
+    def rectangle(self) -> Rectangle | None:
+        """The newest rectangle, or None for clicks."""
+        return self.rectangles[-1] if self.rectangles else None
 
 
 def parse(context: Mapping[str, Any], config: LabelConfig) -> PromptRequest | None:
@@ -75,7 +83,7 @@ def parse(context: Mapping[str, Any], config: LabelConfig) -> PromptRequest | No
     return None
 
 
-def to_prompt(request: PromptRequest, original_size: Size) -> Prompt:
+def to_prompt(request: PromptRequest, original_size: Size, rectangle: Rectangle | None = None) -> Prompt:
     """Turn percent into pixels of the image, without rounding.
 
     A rotated rectangle becomes its axis-aligned hull, and a rectangle is cut to the image; clicks are passed on as they
@@ -83,23 +91,26 @@ def to_prompt(request: PromptRequest, original_size: Size) -> Prompt:
 
     Args:
         request: what `parse` returned.
-        original_size: (H, W) of the upright image.
+        original_size: (H, W) of the upright image as it was decoded.
+        rectangle: one that goes with the request's clicks; without it, the request's own newest one, if any.
 
     Returns:
-        A prompt in original pixels with clicks or one box.
+        A prompt in original pixels with clicks, one box, or both.
 
     Raises:
-        PromptError: the browser saw an image of another size, so a mask would be shifted; or the rectangle has nothing
-            of the image in it.
+        PromptError: the browser saw an image of other proportions, so a mask would be shifted; or the rectangle has
+            nothing of the image in it.
     """
-    if request.original_size not in (None, original_size):
+    seen = request.original_size
+    if seen is not None and not geometry.have_same_proportions(seen, original_size):
         raise PromptError(
-            f"The prompt was placed on an image of (H, W) = {request.original_size}, but here it is {original_size}.",
+            f"The prompt was placed on an image of (H, W) = {seen}, but here it is {original_size}.",
             "Check that Label Studio and this backend read the same file.",
         )
     scale = np.array(original_size[::-1], np.float64)
     points = np.array([(click.x, click.y) for click in request.clicks], np.float64).reshape(-1, 2)
-    boxes = [] if request.rectangle is None else [_box(request.rectangle, scale)]
+    chosen = rectangle or request.rectangle
+    boxes = [] if chosen is None else [_box(chosen, scale)]
     return Prompt(
         points=points / 100 * scale,
         point_labels=np.array([click.is_positive for click in request.clicks], np.int64),
@@ -127,15 +138,17 @@ def _read(result: list[Any], config: LabelConfig) -> tuple[list[Region], list[st
 def _request(found: list[Region]) -> PromptRequest:
     """The newest prompt and those that belong to it."""
     newest = found[-1]
+    together = [region for region in found if region.group == newest.group]
     return PromptRequest(
         control=newest.control,
         labels=newest.labels,
         region_id=newest.region_id,
-        clicks=tuple(r.shape for r in found if r.group == newest.group and isinstance(r.shape, Click)),
-        rectangle=newest.shape if isinstance(newest.shape, Rectangle) else None,
+        clicks=tuple(one.shape for one in together if isinstance(one.shape, Click)),
+        rectangles=tuple(one.shape for one in together if isinstance(one.shape, Rectangle)),
         item_index=newest.item_index,
         original_size=newest.original_size,
         image_rotation=newest.image_rotation,
+        prompt_ids=tuple(one.region_id or repr(one.shape) for one in together),
     )
 
 

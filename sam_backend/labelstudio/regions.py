@@ -4,6 +4,7 @@ The image's pixels are those of the browser, whatever the rotation of the view; 
 """
 
 import math
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from sam_backend.sam.types import Size
 
 MARGIN = 1.0
 """How far outside of 0..100 percent a coordinate may lie before it is taken for an error."""
+
+REGION_ID_PREFIX = "sam-"
+"""Begins the ids of the regions that we answer; the editor's own ids have ten characters."""
 
 
 class MalformedError(Exception):
@@ -67,12 +71,22 @@ class Region:
         return self.control, self.labels, self.item_index
 
 
+def new_region_id() -> str:
+    """An id for a region of ours, equal to no other."""
+    return REGION_ID_PREFIX + uuid.uuid4().hex
+
+
+def is_ours(region_id: object) -> bool:
+    """Whether a region with this id was answered by us, here or in another process."""
+    return isinstance(region_id, str) and region_id.startswith(REGION_ID_PREFIX)
+
+
 def control_of(raw: Any, config: LabelConfig) -> Control | None:
     """The control that a region prompts with, or None when it is no prompt of this config.
 
-    A keypoint without `is_positive` is an ordinary one, no prompt.
+    A keypoint without `is_positive` is an ordinary one, no prompt; nor is a rectangle that we answered.
     """
-    if not isinstance(raw, Mapping):
+    if not isinstance(raw, Mapping) or is_ours(raw.get("id")):
         return None
     control = config.prompt_control(raw.get("from_name"), raw.get("to_name"), raw.get("type"))
     is_ordinary = control is not None and control.kind in POINT_KINDS and raw.get("is_positive") is None
@@ -131,7 +145,9 @@ def _item_index(raw: Mapping[str, Any]) -> int | None:
 
 def _original_size(raw: Mapping[str, Any]) -> Size | None:
     height, width = raw.get("original_height"), raw.get("original_width")
-    return (height, width) if isinstance(height, int) and isinstance(width, int) else None
+    if not isinstance(height, int) or not isinstance(width, int) or height < 1 or width < 1:
+        return None
+    return height, width
 
 
 def _rotation(raw: Mapping[str, Any]) -> float:

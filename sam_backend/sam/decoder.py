@@ -26,6 +26,11 @@ class LowResMasks:
     logits: NDArray[np.float32]
     iou_predictions: NDArray[np.float32]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes that they occupy."""
+        return self.logits.nbytes + self.iou_predictions.nbytes
+
 
 def decode(model: CompiledSam, embedding: Embedding, prompt: Prompt) -> LowResMasks:
     """Decode one prompt.
@@ -45,6 +50,7 @@ def decode(model: CompiledSam, embedding: Embedding, prompt: Prompt) -> LowResMa
     infer(request, inputs)
     # The request's buffers belong to the next inference of this thread: copy.
     logits = request.get_tensor("low_res_masks").data[0].astype(np.float32)
+    logits.flags.writeable = False
     return LowResMasks(logits, request.get_tensor("iou_predictions").data[0].astype(np.float32))
 
 

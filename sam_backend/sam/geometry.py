@@ -20,6 +20,11 @@ def input_size(original_size: Size, image_size: int) -> Size:
     return height, width
 
 
+def have_same_proportions(one: Size, other: Size) -> bool:
+    """Whether two sizes (H, W) can be those of one picture at two scales, to less than a pixel of the smaller."""
+    return abs(one[0] * other[1] - other[0] * one[1]) < max(*one, *other)
+
+
 def to_input(points: NDArray[np.float64], original_size: Size, input_size: Size) -> NDArray[np.float32]:
     """Move points from original to input pixels.
 
@@ -80,3 +85,12 @@ def upscale(
     picture = square[: input_size[0], : input_size[1]]
     enlarged = cv2.resize(picture, (original_size[1], original_size[0]), interpolation=cv2.INTER_LINEAR)
     return np.asarray(enlarged, np.float32)
+
+
+def resize_bitmap(bitmap: NDArray[np.bool_], size: Size) -> NDArray[np.bool_]:
+    """A mask at another size (H, W) of the same picture: what is covered at least by half is inside."""
+    height, width = size
+    area = height * width < bitmap.size
+    interpolation = cv2.INTER_AREA if area else cv2.INTER_LINEAR
+    resized = cv2.resize(bitmap.astype(np.float32), (width, height), interpolation=interpolation)
+    return np.asarray(resized >= 0.5)

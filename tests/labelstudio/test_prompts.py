@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from sam_backend.errors import BodyError, PromptError
 from sam_backend.labelstudio import config, prompts
 from sam_backend.labelstudio.prompts import PromptRequest
-from sam_backend.labelstudio.regions import Click, Rectangle
+from sam_backend.labelstudio.regions import Click, Rectangle, new_region_id
 
 CONFIG = config.parse("""
 <View>
@@ -244,14 +244,33 @@ def test_a_rectangle_that_is_turned_out_of_the_image_is_an_error() -> None:
         prompts.to_prompt(request, SIZE)
 
 
-@pytest.mark.parametrize("size", [(1200, 800), (400, 600), (801, 1200)])
-def test_an_image_of_another_size_than_the_browser_saw_is_an_error(size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(1200, 800), (400, 610), (801, 1200)])
+def test_an_image_of_other_proportions_than_the_browser_saw_is_an_error(size: tuple[int, int]) -> None:
     """Its mask would be shifted, or break Label Studio's canvas."""
     with pytest.raises(PromptError, match="800, 1200"):
         prompts.to_prompt(asked(point()), size)
 
 
-@pytest.mark.parametrize("missing", [None, "1200", {}])
+@pytest.mark.parametrize("size", [(400, 600), (1600, 2400), (267, 400)])
+def test_an_image_at_another_scale_has_the_click_at_the_same_place(size: tuple[int, int]) -> None:
+    [[x, y]] = prompts.to_prompt(asked(point(25.5, 33.3)), size).points.tolist()
+    assert (x, y) == pytest.approx((0.255 * size[1], 0.333 * size[0]))
+
+
+def test_a_rectangle_of_ours_is_no_prompt() -> None:
+    """An accepted answer of the rectangle's own control and label comes along with each request."""
+    answered = box(70, 70, 20, 20, id=new_region_id())
+    assert read(answered) is None
+    assert asked(box(1, 1, id="asked"), answered).prompt_ids == ("asked",)
+
+
+def test_all_rectangles_of_a_label_are_there_the_newest_last() -> None:
+    request = asked(box(1, 1, id="one"), box(50, 40, id="two"))
+    assert [rectangle.x for rectangle in request.rectangles] == [1, 50]
+    assert request.prompt_ids == ("one", "two")
+
+
+@pytest.mark.parametrize("missing", [None, "1200", {}, 0, -1200])
 def test_without_the_browsers_size_the_image_has_its_own(missing: Any) -> None:
     request = asked(point(50, 50, original_width=missing))
     assert prompts.to_prompt(request, (10, 20)).points.tolist() == [[10.0, 5.0]]

@@ -53,3 +53,20 @@ def test_picture_stands_in_the_top_left_corner_and_the_rest_is_black() -> None:
 def test_low_res_part_covers_the_picture() -> None:
     assert geometry.low_res_size((256, 256), (683, 1024), 1024) == (171, 256)
     assert geometry.low_res_size((256, 256), (1, 1024), 1024) == (1, 256)
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.floats(0.01, 1))
+def test_a_picture_scaled_down_has_the_same_proportions(height: int, width: int, scale: float) -> None:
+    small = int(height * scale), int(width * scale)
+    assert min(small) < 1 or geometry.have_same_proportions((height, width), small)
+
+
+def test_a_bitmap_resized_covers_the_same_part() -> None:
+    bitmap = np.zeros((60, 90), np.bool_)
+    bitmap[20:40, 30:60] = True
+    for size in ((120, 180), (30, 45), (60, 90), (600, 900)):
+        resized = geometry.resize_bitmap(bitmap, size)
+        rows, columns = np.nonzero(resized)
+        assert resized.shape == size
+        edges = rows.min() / size[0], (rows.max() + 1) / size[0], columns.min() / size[1], (columns.max() + 1) / size[1]
+        assert np.allclose(edges, (1 / 3, 2 / 3, 1 / 3, 2 / 3), atol=1 / min(size))
