@@ -107,7 +107,9 @@ class Segmenter:
         with metrics.stage("decode"):
             answer = self._refine(image.digest, embedding, prompt)
         with metrics.stage("upscale"):
-            found = [masks.finish(self.info, embedding, answer, index) for index in self._choose(answer, prompt)]
+            found = [
+                masks.finish(self.info, embedding, answer, index) for index in self._choose(embedding, answer, prompt)
+            ]
         return [mask for mask in found if mask.bitmap.any()]
 
     def _refine(self, digest: str, embedding: Embedding, prompt: Prompt) -> LowResMasks:
@@ -121,7 +123,7 @@ class Segmenter:
         else:
             known, answer = 0, self._decode(keys[0], embedding, steps[0])
         for before, step, key in zip(steps[known:], steps[known + 1 :], keys[known + 1 :], strict=False):
-            shown = answer.logits[self._choose(answer, before)[0]]
+            shown = answer.logits[self._choose(embedding, answer, before)[0]]
             answer = self._decode(key, embedding, replace(step, mask_input=shown[None]))
         return answer
 
@@ -131,8 +133,8 @@ class Segmenter:
         self._steps.put(key, answer)
         return answer
 
-    def _choose(self, answer: LowResMasks, prompt: Prompt) -> list[int]:
-        return [masks.choose(answer, prompt)]
+    def _choose(self, embedding: Embedding, answer: LowResMasks, prompt: Prompt) -> list[int]:
+        return masks.choose(self.info, embedding, answer, prompt, self._settings.choose)
 
 
 def model_folder(settings: Settings) -> Path:
