@@ -6,8 +6,10 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sam_backend import metrics, services
+from sam_backend import services
 from sam_backend.errors import BodyError, TaskError
+from sam_backend.interaction import Interaction
+from sam_backend.joins import Place
 from sam_backend.labelstudio import config, prompts, results
 from sam_backend.labelstudio.addresses import Connection
 from sam_backend.labelstudio.config import LabelConfig
@@ -59,6 +61,7 @@ class SamBackend(LabelStudioMLBase):
         **options: Any,
     ) -> None:
         self._shared = shared
+        self._project_key = project_id or ""
         self._config_text = label_config or ""
         self._project = Project(
             self._config_text, options.get("hostname") or "", options.get("access_token") or "", None
@@ -130,11 +133,10 @@ class SamBackend(LabelStudioMLBase):
         if request is None:
             return results.prediction([], 0.0, version)
         url = image_url(task, label_config.image_for(request.control.to_name), request.item_index)
-        image = shared.pictures.get(Picture(url, self._connection))
-        masks = shared.segmenter.segment(image, prompts.to_prompt(request, image.original_size))
-        with metrics.stage("rle"):
-            regions = results.regions(masks, request, label_config)
-        return results.prediction(regions, max((mask.score for mask in masks), default=0.0), version)
+        picture = Picture(url, self._connection)
+        place = Place.of(f"{self._project_key}/{task.get('project')}", task.get("id"), request)
+        regions, score = Interaction(shared, label_config, task, request, place, picture).answer()
+        return results.prediction(regions, score, version)
 
 
 def _urls(task: Task, label_config: LabelConfig) -> list[str]:

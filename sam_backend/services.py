@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sam_backend import logs, settings
 from sam_backend.errors import ModelError, SamBackendError
+from sam_backend.joins import Joins
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
@@ -64,6 +65,7 @@ class Services:
     pictures: Pictures
     loader: Loader
     warmer: Warmer[Picture]
+    joins: Joins
     clicks: ThreadPoolExecutor
 
     def close(self) -> None:
@@ -83,7 +85,7 @@ def build(settings: Settings) -> Services:
     pictures = Pictures(settings)
     warmer = Warmer[Picture](lambda picture: segmenter.embed(pictures.get(picture)), settings.warm_queue)
     clicks = ThreadPoolExecutor(settings.threads, "click")
-    return Services(settings, segmenter, pictures, Loader(segmenter), warmer, clicks)
+    return Services(settings, segmenter, pictures, Loader(segmenter), warmer, Joins(settings.join_seconds), clicks)
 
 
 _shared: Services | None = None

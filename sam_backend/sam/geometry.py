@@ -94,3 +94,16 @@ def resize_bitmap(bitmap: NDArray[np.bool_], size: Size) -> NDArray[np.bool_]:
     interpolation = cv2.INTER_AREA if area else cv2.INTER_LINEAR
     resized = cv2.resize(bitmap.astype(np.float32), (width, height), interpolation=interpolation)
     return np.asarray(resized >= 0.5)
+
+
+def in_box(points: NDArray[np.float64], box: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which points (N, 2) lie in a box (4,), XYXY, its edges included; both in one frame. Bool (N,)."""
+    return np.asarray(((points >= box[:2]) & (points <= box[2:])).all(-1))
+
+
+def on_bitmap(points: NDArray[np.float64], bitmap: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which points (N, 2), (x, y) in original pixels, lie on a mask (H, W); points outside of it do not. Bool (N,)."""
+    columns, rows = np.floor(points).astype(np.int64).T
+    height, width = bitmap.shape
+    there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
+    return np.asarray(there & bitmap[rows.clip(0, height - 1), columns.clip(0, width - 1)])
