@@ -11,7 +11,7 @@ from sam_backend import metrics
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.single_flight import SingleFlight
 from sam_backend.labelstudio import images
-from sam_backend.labelstudio.addresses import Connection
+from sam_backend.labelstudio.addresses import Connection, TaskId
 from sam_backend.labelstudio.fetch import Fetcher
 from sam_backend.sam.types import Image
 from sam_backend.settings import Settings
@@ -21,10 +21,21 @@ _BUDGET = 256 * 1024**2
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image as Label Studio names it, and who may ask for it."""
+    """An image as Label Studio names it, and who may ask for it.
+
+    Attributes:
+        url: as it stands in the task.
+        connection: the Label Studio that the request belongs to.
+        task_id: the task's, which Label Studio wants for a cloud storage's URI; what is no id becomes None.
+    """
 
     url: str
     connection: Connection
+    task_id: TaskId | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.task_id, int | str) or isinstance(self.task_id, bool):
+            object.__setattr__(self, "task_id", None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +63,7 @@ class Pictures:
             ImageError: it could not be had or read.
         """
         with metrics.stage("fetch"):
-            data = self._fetcher.fetch(picture.url, picture.connection, self._limits)
+            data = self._fetcher.fetch(picture.url, picture.connection, self._limits, picture.task_id)
         key = hashlib.sha256(data).digest()
         decoded = self._decoded.get(key)
         metrics.count_cache(hit=decoded is not None, cache="images")

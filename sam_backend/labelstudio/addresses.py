@@ -1,10 +1,14 @@
 """Addresses of images: what they resolve to, whose they are, which token they may carry.
 
+What lies in a cloud storage is asked of Label Studio, which has the storage's keys: it answers with a redirect to a
+signed address, or with the file itself.
+
 A token goes to one origin (scheme, host, port) and nowhere else: the environment's to `LABEL_STUDIO_URL`'s, the one
 that `/setup` brought to the origin of the host that this `/setup` named. Where both are the same, the environment's
 wins.
 """
 
+import base64
 import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -15,6 +19,11 @@ from urllib3.util import parse_url
 from sam_backend.errors import ImageUrlError
 
 Origin = tuple[str, str, int]
+
+TaskId = int | str
+
+CLOUD = ("s3", "gs", "azure-blob")
+"""The schemes that Label Studio's import storages open."""
 
 _PORTS = {"http": 80, "https": 443}
 _READ_IN_TWO_WAYS = re.compile(r"[\\\x00-\x1f\x7f]")
@@ -47,27 +56,58 @@ class Credential:
     token: str = field(repr=False)
 
 
-def resolve(address: str, connection: Connection) -> str:
+def resolve(address: str, connection: Connection, task_id: TaskId | None = None) -> str:
     """The http(s) address of what a task names, as it will be requested.
 
     Args:
-        address: "/data/upload/...", "/data/local-files/?d=...", or an http(s) address.
-        connection: paths belong to `LABEL_STUDIO_URL` if that is set, else to the host that `/setup` named.
+        address: "/data/upload/...", "/data/local-files/?d=...", an http(s) address, or a cloud storage's URI.
+        connection: paths and cloud storages belong to `LABEL_STUDIO_URL` if that is set, else to the host that `/setup`
+            named.
+        task_id: the task's; Label Studio opens a cloud storage for a task of its project.
 
     Raises:
-        ImageUrlError: another scheme, or a path without a Label Studio that it belongs to.
+        ImageUrlError: another scheme; a path or a URI without a Label Studio that it belongs to, or a URI without the
+            task's id.
     """
     address = address.strip()
+    if is_cloud(address):
+        return _below(connection, _door(address, task_id), address)
     if not address.startswith("/") or address.startswith("//"):
         return checked(address)
+    return _below(connection, address, address)
+
+
+def is_cloud(address: str) -> bool:
+    """It is a cloud storage's URI."""
+    return _scheme(address.strip()) in CLOUD
+
+
+def _door(uri: str, task_id: TaskId | None) -> str:
+    """The path at which Label Studio opens a cloud storage's URI for a task."""
+    if not re.fullmatch("[0-9]+", str(task_id)):
+        raise ImageUrlError(
+            f"The image {shown(uri)} is in a cloud storage, which Label Studio opens for a task, and the task's id is "
+            f"{shown(str(task_id))}.",
+            "Send the task as Label Studio does, with its id.",
+        )
+    try:
+        encoded = base64.urlsafe_b64encode(uri.encode()).decode()
+    except UnicodeEncodeError as error:
+        raise ImageUrlError(f"The image's address {shown(uri)} is not valid.", "Correct it in the task.") from error
+    return f"/tasks/{task_id}/presign/?fileuri={encoded}"
+
+
+def _below(connection: Connection, path: str, address: str) -> str:
+    """The path at Label Studio's own address, which may have a path itself."""
     base = connection.label_studio_url or connection.setup_hostname
     if _origin(base) is None:
         raise ImageUrlError(
-            f"The image {shown(address)} is a path, and Label Studio's address is not known.", "Set LABEL_STUDIO_URL."
+            f"The image {shown(address)} has to be asked of Label Studio, whose address is not known.",
+            "Set LABEL_STUDIO_URL.",
         )
     parts = urlsplit(_prepared(base))
     prefix = parts.path.rstrip("/")
-    path = address if prefix and address.startswith(f"{prefix}/") else prefix + address
+    path = path if prefix and path.startswith(f"{prefix}/") else prefix + path
     return checked(f"{parts.scheme}://{parts.netloc}{path}")
 
 
@@ -79,7 +119,7 @@ def checked(url: str) -> str:
     """
     if _scheme(url) not in _PORTS:
         raise ImageUrlError(
-            f"Images are not fetched from {shown(url)}.", "Use uploads, local files, or http(s) addresses."
+            f"Images are not fetched from {shown(url)}.", "Use uploads, Label Studio's storages, or http(s) addresses."
         )
     if _origin(url) is None:
         raise ImageUrlError(f"The image's address {shown(url)} is not valid.", "Correct it in the task.")
@@ -94,6 +134,12 @@ def credential_for(url: str, connection: Connection) -> Credential | None:
         if token and origin is not None and origin == _origin(base):
             return Credential(base.rstrip("/"), token)
     return None
+
+
+def is_label_studio(url: str, connection: Connection) -> bool:
+    """It is an address of the Label Studio that the request belongs to."""
+    ours = {_origin(connection.label_studio_url), _origin(connection.setup_hostname)}
+    return _origin(url) in ours - {None}
 
 
 def shown(address: str) -> str:

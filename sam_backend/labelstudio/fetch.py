@@ -1,4 +1,4 @@
-"""Get an image's bytes: a data URI, an upload, a local file of Label Studio, an http(s) address.
+"""Get an image's bytes: a data URI, an upload, a local file or a cloud storage of Label Studio, an http(s) address.
 
 Redirects are followed by hand: each hop decides anew which token it may carry (`addresses`).
 """
@@ -12,7 +12,16 @@ from urllib.parse import unquote_to_bytes, urljoin
 import requests
 
 from sam_backend.errors import ImageTooLargeError, ImageUnavailableError, ImageUnreadableError
-from sam_backend.labelstudio.addresses import Connection, checked, credential_for, resolve, shown
+from sam_backend.labelstudio.addresses import (
+    Connection,
+    TaskId,
+    checked,
+    credential_for,
+    is_cloud,
+    is_label_studio,
+    resolve,
+    shown,
+)
 from sam_backend.labelstudio.images import Limits
 from sam_backend.labelstudio.tokens import Tokens
 from sam_backend.labelstudio.transport import Deadline, Http, read
@@ -30,13 +39,14 @@ class Fetcher:
         self._http = Http()
         self._tokens = Tokens(self._http)
 
-    def fetch(self, address: str, connection: Connection, limits: Limits) -> bytes:
+    def fetch(self, address: str, connection: Connection, limits: Limits, task_id: TaskId | None = None) -> bytes:
         """The image file that a task names.
 
         Args:
             address: as it stands in the task.
             connection: Label Studio's address and tokens.
             limits: `timeout` is for everything together, `max_bytes` for the decoded body.
+            task_id: the task's, which a cloud storage's URI needs.
 
         Raises:
             ImageUrlError: an address that we do not fetch from.
@@ -48,12 +58,14 @@ class Fetcher:
         if address.lstrip()[:5].lower() == "data:":
             return _from_data_uri(address.strip(), limits)
         deadline = Deadline(limits.timeout)
-        url = resolve(address, connection)
+        url = resolve(address, connection, task_id)
         for _ in range(MAX_REDIRECTS + 1):
             with self._answer(url, connection, deadline) as response:
                 if not response.is_redirect:
-                    _check_status(response, url)
+                    _check_status(response, url, address, connection)
                     return read(response, limits.max_bytes)
+                if is_cloud(address) and response.status_code == requests.codes.see_other:
+                    connection = Connection()  # a signed address opens by itself, and some refuse a token beside it
                 url = checked(urljoin(url, response.headers["Location"]))
         raise ImageUnavailableError(
             f"The image {shown(address)} redirects more than {MAX_REDIRECTS} times.", "Correct its address."
@@ -81,14 +93,20 @@ def _with(authorization: str) -> dict[str, str]:
     return {**_HEADERS, "Authorization": authorization}
 
 
-def _check_status(response: requests.Response, url: str) -> None:
+def _check_status(response: requests.Response, url: str, address: str, connection: Connection) -> None:
     status = response.status_code
     if status == requests.codes.ok:
         return
     remedy = "Check that the image exists."
-    if status in (requests.codes.unauthorized, requests.codes.forbidden):
+    is_closed = status in (requests.codes.unauthorized, requests.codes.forbidden)
+    if is_cloud(address) and not (is_closed and is_label_studio(url, connection)):
+        remedy = (
+            "Check that the task's project has an import storage for it, with valid keys, and that the file is there."
+        )
+    elif is_closed:
         remedy = "Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to a Label Studio and a token that may see the image."
-    raise ImageUnavailableError(f"The image's server answered {status} for {shown(url)}.", remedy)
+    name = f"{shown(address)}, at {shown(url)}" if is_cloud(address) else shown(url)
+    raise ImageUnavailableError(f"The image's server answered {status} for {name}.", remedy)
 
 
 def _from_data_uri(address: str, limits: Limits) -> bytes:

@@ -1,5 +1,6 @@
 """Small HTTP servers on loopback: each port, and each of 127.0.0.1 and 127.0.0.2, is an origin of its own."""
 
+import base64
 import contextlib
 import json
 import secrets
@@ -8,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import parse_qs, urlsplit
 
 
 @dataclass(frozen=True)
@@ -152,3 +154,42 @@ class LabelStudio:
             return Reply(401, b'{"detail": "Token is invalid"}')
         self.access = f"eyJhY2Nlc3M.{secrets.token_hex(8)}.{secrets.token_hex(8)}"
         return Reply(200, json.dumps({"access": self.access}).encode())
+
+
+@dataclass
+class CloudStudio:
+    """Label Studio with an import storage: it opens its project's URIs for a task, as 1.23.2 does.
+
+    Attributes:
+        token: the legacy token that must come.
+        files: the storage's files by URI.
+        signed: where the signed addresses are, or empty: then Label Studio brings the bytes itself.
+        task: the project's one task.
+        bucket: the storage's; of others Label Studio knows nothing.
+    """
+
+    token: str
+    files: dict[str, bytes]
+    signed: str = ""
+    task: str = "7"
+    bucket: str = "s3://bucket/"
+
+    def answer(self, asked: Asked) -> Reply:
+        parts = urlsplit(asked.path)
+        if asked.authorization != f"Token {self.token}":
+            return Reply(401)
+        uri = base64.urlsafe_b64decode(parse_qs(parts.query)["fileuri"][0]).decode()
+        if parts.path != f"/tasks/{self.task}/presign/" or not uri.startswith(self.bucket):
+            return Reply(404)
+        if self.signed:
+            key = base64.urlsafe_b64encode(uri.encode()).decode()
+            return Reply(303, b"", {"Location": f"{self.signed}/{key}?X-Amz-Signature=secret"})
+        return Reply(200, self.files[uri]) if uri in self.files else Reply(424, b'{"error": "Storage stream failed"}')
+
+    def store(self, asked: Asked) -> Reply:
+        """The storage's own answer to a signed address; like S3, it takes no second kind of permission beside it."""
+        parts = urlsplit(asked.path)
+        if asked.authorization or parts.query != "X-Amz-Signature=secret":
+            return Reply(400, b"<Code>InvalidArgument</Code>")
+        uri = base64.urlsafe_b64decode(parts.path.removeprefix("/")).decode()
+        return Reply(200, self.files[uri]) if uri in self.files else Reply(403, b"<Code>AccessDenied</Code>")

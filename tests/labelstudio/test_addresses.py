@@ -1,5 +1,8 @@
 """Where an address leads, and which token may go there: to its own origin alone."""
 
+import base64
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +74,35 @@ def test_what_is_not_fetched_is_refused(address: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("uri", ["s3://bucket/a b+c#1?.png", "gs://bucket/ü/größe.png", " azure-blob://box/100%.png\n"])
+@pytest.mark.parametrize(
+    ("connection", "door"),
+    [
+        (OURS, "https://studio.example/label/tasks/7/presign/?fileuri="),
+        (SETUP_ONLY, "http://localhost:8080/tasks/7/presign/?fileuri="),
+    ],
+)
+def test_a_cloud_storages_file_is_asked_of_label_studio(uri: str, connection: Connection, door: str) -> None:
+    for task_id in (7, "7"):
+        url = addresses.resolve(uri, connection, task_id)
+        assert url.startswith(door)
+        assert base64.urlsafe_b64decode(url.removeprefix(door)).decode() == uri.strip()
+        assert token(url, connection)
+
+
+@pytest.mark.parametrize("task_id", [None, True, -1, 1.5, "", "7/../8", "7?x=", "seven", "٧", "7\n", {"id": 7}])
+def test_a_cloud_storages_file_needs_the_tasks_id(task_id: Any) -> None:
+    with pytest.raises(ImageUrlError, match="task's id") as caught:
+        addresses.resolve("s3://bucket/x.png?X-Amz-Signature=secret", OURS, task_id)
+    assert caught.value.remedy
+    assert "secret" not in str(caught.value)
+
+
+def test_a_uri_that_no_encoding_can_write_is_refused() -> None:
+    with pytest.raises(ImageUrlError):
+        addresses.resolve("s3://bucket/\ud800.png", OURS, 7)
+
+
 @pytest.mark.parametrize(
     "connection",
     [
@@ -83,6 +115,8 @@ def test_what_is_not_fetched_is_refused(address: str) -> None:
 def test_a_path_without_label_studios_address_says_what_to_set(connection: Connection) -> None:
     with pytest.raises(ImageUrlError, match="LABEL_STUDIO_URL"):
         addresses.resolve("/data/upload/1/a.png", connection)
+    with pytest.raises(ImageUrlError, match="LABEL_STUDIO_URL"):
+        addresses.resolve("s3://bucket/a.png", connection, 7)
 
 
 @pytest.mark.parametrize(

@@ -20,10 +20,10 @@ from sam_backend.errors import (
     ImageUnreadableError,
     ImageUrlError,
 )
-from sam_backend.labelstudio import tokens
+from sam_backend.labelstudio import addresses, tokens
 from sam_backend.labelstudio.fetch import MAX_REDIRECTS, Connection, Fetcher
 from sam_backend.labelstudio.images import Limits
-from tests.labelstudio.servers import Asked, LabelStudio, Reply, Server, raw, serving
+from tests.labelstudio.servers import Asked, CloudStudio, LabelStudio, Reply, Server, raw, serving
 
 IMAGE = bytes(range(256)) * 40
 LIMITS = Limits(max_bytes=20_000, max_pixels=10**6, timeout=10)
@@ -157,6 +157,86 @@ def test_netrc_is_not_read(fetcher: Fetcher, other: Server, tmp_path: Any, monke
     monkeypatch.setenv("NETRC", str(netrc))
     fetcher.fetch(f"{other.url}/x.png", NOBODY, LIMITS)
     assert other.authorizations == [""]
+
+
+# Cloud storages
+
+CLOUD_URI = "s3://bucket/ü b+c#1.png"
+
+
+def cloud(**more: Any) -> CloudStudio:
+    return CloudStudio(LEGACY, {CLOUD_URI: IMAGE}, **more)
+
+
+@pytest.mark.parametrize("is_signed", [True, False])
+def test_a_cloud_storages_file_comes_through_label_studio(fetcher: Fetcher, is_signed: object) -> None:
+    studio = cloud()
+    with serving(studio.store) as store, serving(studio.answer) as server:
+        studio.signed = store.url if is_signed else ""
+        for connection in (Connection(server.url, LEGACY), Connection(setup_hostname=server.url, setup_token=LEGACY)):
+            assert fetcher.fetch(CLOUD_URI, connection, LIMITS, 7) == IMAGE
+    assert server.authorizations == [f"Token {LEGACY}"] * 2
+    assert store.authorizations == ([""] * 2 if is_signed else [])
+
+
+def test_a_signed_address_at_label_studios_own_origin_gets_no_token_either(fetcher: Fetcher) -> None:
+    """A storage behind the same proxy as Label Studio: S3 refuses a token beside a signature."""
+    studio = cloud()
+
+    def answer(asked: Asked) -> Reply:
+        return studio.answer(asked) if asked.path.startswith("/tasks/") else studio.store(asked)
+
+    with serving(answer) as server:
+        studio.signed = server.url
+        assert fetcher.fetch(CLOUD_URI, Connection(server.url, LEGACY), LIMITS, "7") == IMAGE
+    assert server.authorizations == [f"Token {LEGACY}", ""]
+
+
+@pytest.mark.parametrize(
+    ("uri", "task_id", "token", "is_signed", "status", "remedy"),
+    [
+        (CLOUD_URI, 8, LEGACY, True, 404, "import storage"),
+        ("s3://others/x.png", 7, LEGACY, True, 404, "import storage"),
+        ("gs://bucket/x.png", 7, LEGACY, True, 404, "import storage"),
+        ("s3://bucket/missing.png", 7, LEGACY, True, 403, "import storage"),
+        ("s3://bucket/missing.png", 7, LEGACY, False, 424, "import storage"),
+        (CLOUD_URI, 7, "wrong", True, 401, "LABEL_STUDIO_API_KEY"),
+        (CLOUD_URI, 7, "", True, 401, "LABEL_STUDIO_API_KEY"),
+    ],
+)
+def test_what_label_studio_does_not_open_is_named(
+    fetcher: Fetcher, uri: str, task_id: int, token: str, is_signed: object, status: int, remedy: str
+) -> None:
+    studio = cloud()
+    with serving(studio.store) as store, serving(studio.answer) as server:
+        studio.signed = store.url if is_signed else ""
+        with pytest.raises(ImageUnavailableError, match=f"answered {status}") as caught:
+            fetcher.fetch(uri, Connection(server.url, token), LIMITS, task_id)
+    assert uri in caught.value.message
+    assert remedy in caught.value.remedy
+    assert "secret" not in str(caught.value)
+    assert "fileuri" not in str(caught.value)
+
+
+def test_a_storage_that_cannot_be_reached_keeps_its_signature_secret(fetcher: Fetcher) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        gone = f"http://127.0.0.1:{closed.getsockname()[1]}"
+    with serving(cloud(signed=gone).answer) as server, pytest.raises(ImageUnavailableError, match="refused") as caught:
+        fetcher.fetch(CLOUD_URI, Connection(server.url, LEGACY), LIMITS, 7)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_signed_address_in_the_task_is_fetched_as_it_is(fetcher: Fetcher) -> None:
+    """A task may bring its own signed address, or Label Studio's for a cloud storage, whole or as a path."""
+    studio = cloud()
+    with serving(studio.store) as store, serving(studio.answer) as server:
+        studio.signed = store.url
+        path = addresses.resolve(CLOUD_URI, Connection(server.url), 7).removeprefix(server.url)
+        connection = Connection(server.url, LEGACY)
+        for address in (path, server.url + path):
+            assert fetcher.fetch(address, connection, LIMITS) == IMAGE
+        assert fetcher.fetch(f"{store.url}{store.asked[0].path}", connection, LIMITS) == IMAGE
+    assert set(store.authorizations) == {""}
 
 
 # Personal access tokens
