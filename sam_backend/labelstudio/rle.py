@@ -8,6 +8,9 @@ A mask's value is the same in all four channels, so a run of n pixels is a run o
 at RGBA pixels. Its bytes are those of `label_studio_sdk.converter.brush.mask2rle(mask * 255)`.
 """
 
+import struct
+from array import array
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,6 +20,7 @@ _WORD_BITS = 8
 _LENGTH_BITS = np.array([3, 4, 8, 16], np.int64)
 _LONGEST = 1 << 16
 _HEADER_BITS = 32 + 5 + 4 * 4
+_FOUR_BYTES = struct.Struct(">I").unpack_from
 _HEADER_TAIL = 7 << 16 | 0x237F  # value width and the four length widths, each less one
 
 
@@ -39,34 +43,118 @@ def encode(bitmap: NDArray[np.bool_]) -> list[int]:
     return _packed(4 * bitmap.size, codes, widths)
 
 
-def decode(rle: list[int], size: Size) -> NDArray[np.bool_]:
+def decode(rle: list[int], size: Size, rows: tuple[int, int] | None = None) -> NDArray[np.bool_]:
     """Decode any rle-pack stream of RGBA values, ours or the editor's.
 
     Args:
         rle: bytes as ints.
         size: (H, W) in original pixels.
+        rows: the first row that is wanted and the one behind the last, of 0 to H; the stream is read no further. None:
+            all rows.
 
     Returns:
-        bool (H, W), true where alpha is above 0, as Label Studio paints it.
+        bool (H, W), or (rows, W), true where alpha is above 0, as Label Studio paints it.
 
     Raises:
-        ValueError: the stream ends too early, or is not of that size.
+        ValueError: these are no bytes, the stream ends too early, or it is not of that size. The stream's length bounds
+            the time until then, and no memory was taken for pixels.
     """
-    bits = _Bits(bytes(rle))
-    count, word = bits.take(32), bits.take(5) + 1
-    if count != 4 * size[0] * size[1] or word != _WORD_BITS:
-        raise ValueError(f"the stream has {count} values of {word} bits, not {4 * size[0] * size[1]} of 8")
-    widths = [bits.take(4) + 1 for _ in range(4)]
-    values = np.zeros(count, np.uint8)
-    start = 0
-    while start < count:
-        is_run, width = bits.take(1), widths[bits.take(2)]
-        end = start + bits.take(width) + 1
-        if end > count:
-            raise ValueError("the stream has more values than it says")
-        values[start:end] = bits.take(8) if is_run else np.frombuffer(bits.take_bytes(end - start), np.uint8)
-        start = end
-    return values.reshape(*size, 4)[..., 3] > 0
+    data = _as_bytes(rle)
+    widths = _read_header(data, 4 * size[0] * size[1])
+    first, last = rows or (0, size[0])
+    starts = _follow(data, 4 * last * size[1], widths)
+    is_run, lengths, values_at = _read(data, starts, np.array(widths, np.int64))
+    ends = np.cumsum(lengths)
+    if ends.size and ends[-1] > 4 * size[0] * size[1]:
+        raise ValueError("the stream has more values than it says")
+    edges = np.clip(np.append(0, ends) // 4, first * size[1], last * size[1])
+    zeroth_at = values_at - np.where(is_run, 0, _WORD_BITS * (ends - lengths))
+    return _painted(data, edges, zeroth_at, is_run).reshape(last - first, size[1])
+
+
+def _as_bytes(rle: object) -> bytes:
+    try:
+        return bytes(rle if isinstance(rle, list) else ())
+    except (TypeError, ValueError):
+        raise ValueError("the stream is not a list of bytes") from None
+
+
+def _read_header(data: bytes, expected: int) -> list[int]:
+    """The four widths of a length, in bits. `expected` is the number of values."""
+    if 8 * len(data) < _HEADER_BITS:
+        raise ValueError("the stream ends too early")
+    header = int.from_bytes(data[:7], "big") >> 3
+    count, word = header >> 21, (header >> 16 & 31) + 1
+    if count != expected or word != _WORD_BITS:
+        raise ValueError(f"the stream has {count} values of {word} bits, not {expected} of 8")
+    return [(header >> shift & 15) + 1 for shift in (12, 8, 4, 0)]
+
+
+def _follow(data: bytes, count: int, widths: list[int]) -> NDArray[np.int64]:
+    """Where each record begins, int64 (records,), in bits, up to the one that has the last of `count` values.
+
+    Its loop is all that looks at one record after the other, so it does the least: each record says where the next is.
+    """
+    # What a record's first three bits say: how to cut out its length, the bits before its values, and for each value.
+    literals = [(29 - width, (1 << width) - 1, 3 + width, _WORD_BITS) for width in widths]
+    cuts = literals + [(shift, mask, before + _WORD_BITS, 0) for shift, mask, before, _ in literals]
+    starts = array("q")
+    at, done = _HEADER_BITS, 0
+    padded = data + bytes(4)
+    try:
+        while done < count:
+            window = _FOUR_BYTES(padded, at >> 3)[0] << (at & 7)
+            shift, mask, before, each = cuts[window >> 29 & 7]
+            length = (window >> shift & mask) + 1
+            starts.append(at)
+            at += before + each * length
+            done += length
+    except struct.error:
+        at = 8 * len(padded)
+    if at > 8 * len(data):
+        raise ValueError("the stream ends too early")
+    return np.frombuffer(starts, np.int64)
+
+
+def _read(
+    data: bytes, starts: NDArray[np.int64], widths: NDArray[np.int64]
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
+    """For each record: whether it is a run, how many values it has, and the bit at which its first value begins."""
+    head = _bits(data, starts, 3)
+    width = widths[head & 3]
+    lengths = (_bits(data, starts + 3, 16) >> (16 - width)) + 1
+    return head >= 4, lengths, starts + 3 + width
+
+
+def _painted(
+    data: bytes, edges: NDArray[np.int64], zeroth_at: NDArray[np.int64], is_run: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Whether alpha is above 0: bool (pixels,).
+
+    Args:
+        data: the stream.
+        edges: int64 (records + 1,), the pixels where records begin and end, counted by their alphas.
+        zeroth_at: int64 (records,), the bit of a run's value; for literals, where the very first value of the picture
+            would be, were all values literals.
+        is_run: bool (records,).
+    """
+    pixels = np.diff(edges)
+    painted = np.repeat(is_run & (_bits(data, np.where(is_run, zeroth_at, 0), _WORD_BITS) > 0), pixels)
+    where = np.flatnonzero(np.repeat(~is_run, pixels))
+    alpha_at = np.repeat(zeroth_at[~is_run], pixels[~is_run]) + _WORD_BITS * (4 * (where + edges[0]) + 3)
+    painted[where] = _bits(data, alpha_at, _WORD_BITS) > 0
+    return painted
+
+
+def _bits(data: bytes, at: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The `count` bits, 16 at most, from each of these places on; behind the end there are zeros."""
+    stream = np.frombuffer(data + bytes(3), np.uint8)
+    byte = at >> 3
+    window = stream[byte].astype(np.int64) << 16
+    window |= stream[byte + 1].astype(np.int64) << 8
+    window |= stream[byte + 2]
+    found: NDArray[np.int64] = window >> (24 - count - (at & 7)) & ((1 << count) - 1)
+    return found
 
 
 def _runs(bitmap: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -108,23 +196,3 @@ def _packed(count: int, codes: NDArray[np.int64], widths: NDArray[np.int64]) -> 
         packed[first + index] |= (window >> (32 - 8 * index) & 0xFF).astype(np.uint8)
     encoded: list[int] = packed[:total].tolist()
     return encoded
-
-
-class _Bits:
-    """Reads a byte string bit by bit, most significant first."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data
-        self._at = 0
-
-    def take(self, count: int) -> int:
-        """The next `count` bits as a number."""
-        start, self._at = self._at, self._at + count
-        if self._at > 8 * len(self._data):
-            raise ValueError("the stream ends too early")
-        window = self._data[start // 8 : (self._at + 7) // 8]
-        return int.from_bytes(window, "big") >> (-self._at % 8) & ((1 << count) - 1)
-
-    def take_bytes(self, count: int) -> bytes:
-        """The next `count` bytes, which need not begin at a byte's edge."""
-        return self.take(8 * count).to_bytes(count, "big")

@@ -1,7 +1,10 @@
 """The encoder's bytes are those of Label Studio's own SDK, and the decoder reads both and the editor's."""
 
+import contextlib
 import time
+import tracemalloc
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,6 +127,75 @@ def test_a_stream_that_is_cut_is_refused() -> None:
     encoded = rle.encode(blob(20, 30))
     with pytest.raises(ValueError, match="ends too early"):
         rle.decode(encoded[: len(encoded) // 2], (20, 30))
+
+
+def editor_stream(random: np.random.Generator, size: tuple[int, int]) -> tuple[list[int], Bitmap]:
+    """Runs and literals of all lengths over four channels, as the SDK encodes them; and what they paint."""
+    values = random.integers(0, 256, size[0] * size[1] * 4, np.uint8)
+    values[random.random(values.size) < random.random()] = 0
+    pixels = np.repeat(values, random.integers(1, 400, values.size))[: values.size].reshape(*size, 4)
+    pixels[random.random(size) < random.random()] = random.integers(0, 256, 4, np.uint8)
+    return list(brush.encode_rle(pixels.ravel())), pixels[..., 3] > 0
+
+
+@given(st.integers(0, 2**32), st.integers(1, 40), st.integers(1, 40))
+def test_any_picture_of_the_sdk_is_read_whole_and_by_rows(seed: int, height: int, width: int) -> None:
+    random = np.random.default_rng(seed)
+    stream, painted = editor_stream(random, (height, width))
+    first, last = sorted(random.integers(0, height + 1, 2).tolist())
+    assert np.array_equal(rle.decode(stream, painted.shape), painted)
+    assert np.array_equal(rle.decode(stream, painted.shape, (first, last)), painted[first:last])
+
+
+def packed(*fields: tuple[int, int]) -> list[int]:
+    """A stream of these numbers, each with its width in bits."""
+    bits = "".join(f"{number:0{width}b}" for number, width in fields)
+    return [int(bits[at : at + 8].ljust(8, "0"), 2) for at in range(0, len(bits), 8)]
+
+
+HEADER = [(16, 32), (7, 5), (2, 4), (3, 4), (7, 4), (15, 4)]
+
+
+def test_records_past_the_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="more values than it says"):
+        rle.decode(packed(*HEADER, (0b110, 3), (99, 8), (255, 8)), (2, 2))
+
+
+def test_literals_past_the_end_are_refused_before_they_are_looked_for() -> None:
+    with pytest.raises(ValueError, match="ends too early"):
+        rle.decode(packed(*HEADER, (0b011, 3), (2**16 - 1, 16)), (2, 2))
+
+
+def test_lengths_may_have_any_width() -> None:
+    header = [(16, 32), (7, 5), (0, 4), (15, 4), (4, 4), (9, 4)]
+    records = [(0b100, 3), (1, 1), (7, 8), (0b001, 3), (1, 16), (1, 8), (0, 8), (0b110, 3), (11, 5), (0, 8)]
+    assert rle.decode(packed(*header, *records), (2, 2)).tolist() == [[False, False], [False, False]]
+    records[6] = (9, 8)
+    assert rle.decode(packed(*header, *records), (2, 2)).tolist() == [[True, False], [False, False]]
+
+
+@pytest.mark.parametrize("rle_stream", [None, 10**12, "abc", {}, [256] * 9, [-1] * 9, [0.5] * 9, ["255"], [[]], [None]])
+def test_what_is_no_list_of_bytes_is_refused(rle_stream: Any) -> None:
+    with pytest.raises(ValueError, match="stream"):
+        rle.decode(rle_stream, (2, 2))
+
+
+@given(st.binary(max_size=200), st.booleans())
+def test_any_bytes_are_a_mask_or_refused(data: bytes, headed: object) -> None:
+    stream = packed(*HEADER) + list(data) if headed else list(data)
+    with contextlib.suppress(ValueError):
+        assert rle.decode(stream, (2, 2)).shape == (2, 2)
+
+
+def test_a_huge_picture_that_is_not_there_takes_no_memory() -> None:
+    """Four thousand millions of values are announced, few bytes follow."""
+    stream = packed((2**32 - 4, 32), *HEADER[1:], (0b111, 3), (2**16 - 1, 16), (255, 8))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="ends too early"):
+        rle.decode(stream, (1, 2**30 - 1))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1_000_000
 
 
 def test_encoding_is_faster_than_the_sdk() -> None:
