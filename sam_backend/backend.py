@@ -122,8 +122,8 @@ class SamBackend(LabelStudioMLBase):
 
     def _open(self, tasks: Sequence[Task], label_config: LabelConfig) -> list[dict[str, Any]]:
         shared = self._services
-        urls = [url for task in tasks for url in _urls(task, label_config)]
-        shared.warmer.add([Picture(url, self._connection) for url in urls])
+        pictures = [self._picture(task, url) for task in tasks for url in _urls(task, label_config)]
+        shared.warmer.add(pictures)
         return [{"model_version": shared.segmenter.model_version} for _ in tasks]
 
     def _click(self, task: Task, context: Mapping[str, Any], label_config: LabelConfig) -> dict[str, Any]:
@@ -133,10 +133,13 @@ class SamBackend(LabelStudioMLBase):
         if request is None:
             return results.prediction([], 0.0, version)
         url = image_url(task, label_config.image_for(request.control.to_name), request.item_index)
-        picture = Picture(url, self._connection)
         place = Place.of(f"{self._project_key}/{task.get('project')}", task.get("id"), request)
-        regions, score = Interaction(shared, label_config, task, request, place, picture).answer()
+        interaction = Interaction(shared, label_config, task, request, place, self._picture(task, url))
+        regions, score = interaction.answer()
         return results.prediction(regions, score, version)
+
+    def _picture(self, task: Task, url: str) -> Picture:
+        return Picture(url, self._connection, task.get("id"))
 
 
 def _urls(task: Task, label_config: LabelConfig) -> list[str]:
