@@ -107,3 +107,24 @@ def on_bitmap(points: NDArray[np.float64], bitmap: NDArray[np.bool_]) -> NDArray
     height, width = bitmap.shape
     there = (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width)
     return np.asarray(there & bitmap[rows.clip(0, height - 1), columns.clip(0, width - 1)])
+
+
+def rows_around(point: NDArray[np.float64], radius: float, size: Size) -> tuple[int, int]:
+    """The first row of a mask of `size` (H, W) within `radius` of a point (x, y), and the row behind the last."""
+    first, last = np.clip([np.floor(point[1] - radius), np.ceil(point[1] + radius) + 1], 0, size[0])
+    return int(first), int(last)
+
+
+def distance(bitmap: NDArray[np.bool_], point: NDArray[np.float64], top: int = 0) -> float:
+    """How far a point (x, y) is from a mask's nearest pixel, in pixels: 0 on it, infinite where there is none.
+
+    Args:
+        bitmap: bool (h, W), some rows of a mask.
+        point: (x, y) in the whole mask's pixels.
+        top: the number of the first row.
+    """
+    rows, columns = np.nonzero(bitmap)
+    if not rows.size:
+        return float("inf")
+    low = np.stack([columns, rows + top], axis=-1)
+    return float(np.linalg.norm(np.maximum(0, np.maximum(low - point, point - low - 1)), axis=-1).min())

@@ -1,0 +1,200 @@
+"""What already stands in a task: which regions are known to be accepted, and which brush region a click corrects.
+
+An interactive request's task has `drafts`, `annotations` and `predictions` with all their regions, everybody's, and
+does not say who asks. Drafts and annotations lag behind the page by seconds. So:
+
+- A draft that holds a prompt of this very request is the asker's own, and nothing else counts.
+- Otherwise all drafts and annotations count, but an annotation that has a draft counts as that draft. One region that
+  stands in several of them counts once while it is the same; where it differs it is several regions.
+- Predictions count while there is no draft and no annotation: later on, the page may show none of their regions.
+
+The click corrects a region only when it is the one that the click falls on, or, where it falls on none, the one within
+`margin` pixels of it. Between several there is no guess.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sam_backend.labelstudio import rle
+from sam_backend.labelstudio.config import Control, LabelConfig
+from sam_backend.labelstudio.prompts import PromptRequest
+from sam_backend.sam import geometry
+from sam_backend.sam.types import Size
+
+logger = logging.getLogger(__name__)
+
+Task = Mapping[str, Any]
+
+BRUSH_KINDS = ("brushlabels", "brush")
+_MOST_BYTES = 4_000_000
+"""Of the streams that one click may look into; that takes a second or two."""
+_PER_REGION = 1000
+"""What a region costs besides its stream, in bytes of one."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Painted:
+    """A brush region that stands in the task.
+
+    Attributes:
+        region_id: its id.
+        control: the brush control that it belongs to.
+        labels: the names of its labels, as stored in annotations.
+        bitmap: bool (H, W) in original pixels.
+    """
+
+    region_id: str
+    control: Control
+    labels: tuple[str, ...]
+    bitmap: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Candidate:
+    """A region before its stream is read."""
+
+    region_id: str
+    control: Control
+    labels: tuple[str, ...]
+    stream: list[int]
+
+
+def region_ids(task: Task) -> frozenset[str]:
+    """The ids of all regions in the task's drafts and annotations, prompts that were saved with them included."""
+    works = [*_works(task, "drafts"), *_works(task, "annotations")]
+    return frozenset(raw["id"] for work in works for raw in _regions(work) if isinstance(raw.get("id"), str))
+
+
+def margin(size: Size) -> float:
+    """How far beside a region, in original pixels, a click still means it: half a percent of the longest side."""
+    return max(3.0, 0.005 * max(size))
+
+
+def hit(task: Task, request: PromptRequest, config: LabelConfig, size: Size) -> Painted | None:
+    """The brush region that the request's first click corrects.
+
+    Args:
+        task: the task of an interactive request; what of it is missing or malformed counts for nothing.
+        request: what was asked.
+        config: the label config of the same request.
+        size: (H, W) of the upright image; a request or region of another size corrects nothing.
+
+    Returns:
+        The one region of the request's image and label on which the click falls, or that it falls beside; else None.
+    """
+    if not request.clicks or request.original_size not in (None, size):
+        return None
+    candidates = _candidates(task, request, config, size)
+    if _cost(candidates) > _MOST_BYTES:
+        logger.info("The task's brush regions are too much to look for the one under the click.")
+        return None
+    click = request.clicks[0]
+    point = np.array([click.x, click.y]) / 100 * size[::-1]
+    near = [(distance, one) for one in candidates if (distance := _distance(one, point, size)) <= margin(size)]
+    found = [one for distance, one in near if distance == 0] or [one for _, one in near]
+    if len(found) > 1:
+        logger.info("The click %r is on %d regions of its label; it corrects none.", request.region_id, len(found))
+    return _painted(found[0], size) if len(found) == 1 else None
+
+
+def _distance(candidate: _Candidate, point: NDArray[np.float64], size: Size) -> float:
+    """Pixels from the point to the region, 0 on it; infinite beyond the margin. Reads the rows around it alone."""
+    rows = geometry.rows_around(point, margin(size), size)
+    try:
+        return geometry.distance(rle.decode(candidate.stream, size, rows), point, rows[0])
+    except ValueError as error:
+        logger.info("The region %r is left out: %s.", candidate.region_id, error)
+        return float("inf")
+
+
+def _painted(candidate: _Candidate, size: Size) -> Painted | None:
+    try:
+        bitmap = rle.decode(candidate.stream, size)
+    except ValueError as error:
+        logger.info("The region %r is left out: %s.", candidate.region_id, error)
+        return None
+    return Painted(candidate.region_id, candidate.control, candidate.labels, bitmap)
+
+
+def _candidates(task: Task, request: PromptRequest, config: LabelConfig, size: Size) -> list[_Candidate]:
+    """The regions that the request may mean, each once."""
+    controls = {
+        control.name: (control, _labels_for(control, request))
+        for control in config.answers_for(request.control.to_name)
+        if control.kind in BRUSH_KINDS
+    }
+    by_id: dict[str, list[_Candidate]] = {}
+    cost = 0
+    for raw in (raw for work in _standing(task, request) for raw in _regions(work)):
+        control, labels = controls.get(str(raw.get("from_name")), (None, ()))
+        if control is None or not _is_meant(raw, control, labels, request, size):
+            continue
+        one = _Candidate(raw["id"], control, labels, raw["value"]["rle"])
+        known = by_id.setdefault(one.region_id, [])
+        if cost <= _MOST_BYTES and not any(other.stream == one.stream for other in known):
+            known.append(one)
+            cost += len(one.stream) + _PER_REGION
+    return [one for known in by_id.values() for one in known]
+
+
+def _cost(candidates: list[_Candidate]) -> int:
+    return sum(len(one.stream) + _PER_REGION for one in candidates)
+
+
+def _standing(task: Task, request: PromptRequest) -> list[Mapping[str, Any]]:
+    """The drafts, annotations or predictions that the asker may have before them."""
+    drafts, annotations = _works(task, "drafts"), _works(task, "annotations")
+    own = [draft for draft in drafts if _holds(draft, set(request.prompt_ids))]
+    if own:
+        return own
+    drafted = {draft["annotation"] for draft in drafts if isinstance(draft.get("annotation"), int)}
+    works = drafts + [one for one in annotations if not (isinstance(one.get("id"), int) and one["id"] in drafted)]
+    return works or _works(task, "predictions")
+
+
+def _holds(work: Mapping[str, Any], ids: set[str]) -> bool:
+    return any(isinstance(raw.get("id"), str) and raw["id"] in ids for raw in _regions(work))
+
+
+def _works(task: Task, key: str) -> list[Mapping[str, Any]]:
+    works = task.get(key)
+    return [work for work in works if isinstance(work, Mapping)] if isinstance(works, list) else []
+
+
+def _regions(work: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    result = work.get("result")
+    return (raw for raw in result if isinstance(raw, Mapping)) if isinstance(result, list) else iter(())
+
+
+def _labels_for(control: Control, request: PromptRequest) -> tuple[str, ...]:
+    """The request's labels as the control stores them: the same name, else the same value; others are left out."""
+    names = []
+    for name in request.labels:
+        asked = request.control.label(name)
+        found = control.label(name) or (control.label(asked.value) if asked else None)
+        if found:
+            names.append(found.stored)
+        elif control.labels_from and control.labels_from == request.control.labels_from:
+            names.append(name)
+    return tuple(names)
+
+
+def _is_meant(
+    raw: Mapping[str, Any], control: Control, labels: tuple[str, ...], request: PromptRequest, size: Size
+) -> bool:
+    """Whether a region can be changed, is a painted one of that control, and of the request's image and label."""
+    value = raw.get("value")
+    if not isinstance(value, Mapping) or not isinstance(raw.get("id"), str) or raw.get("readonly") is True:
+        return False
+    named = value.get(control.kind) or value.get("labels") or []
+    is_painted = value.get("format") == "rle" and isinstance(value.get("rle"), list)
+    is_here = (raw.get("to_name"), raw.get("type")) == (control.to_name, control.kind)
+    is_same = (raw.get("original_height"), raw.get("original_width")) == size
+    same_item = raw.get("item_index") == request.item_index
+    same_labels = isinstance(named, list) and sorted(map(str, named)) == sorted(labels)
+    return is_painted and is_here and is_same and same_item and same_labels
