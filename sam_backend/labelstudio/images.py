@@ -15,6 +15,7 @@ from typing import Self
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
+from PIL.GifImagePlugin import GifImageFile
 from PIL.Image import Transpose
 
 from sam_backend.errors import ImageTooLargeError, ImageUnreadableError
@@ -78,7 +79,7 @@ def decode(data: bytes, limits: Limits) -> Image:
     try:
         with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as picture:
             _check_size(picture.size, limits)
-            rgb = np.asarray(_rgb(_upright(picture)))
+            rgb = np.asarray(_upright(picture))
     except ImageTooLargeError:
         raise
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
@@ -108,12 +109,25 @@ def _check_size(size: tuple[int, int], limits: Limits) -> None:
 
 
 def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """Turn the picture as its EXIF says. Pillow has turned a TIFF on loading, and written AVIF's turn into EXIF."""
+    """RGB, turned as EXIF says. Pillow has turned a TIFF on loading, and written AVIF's turn into EXIF."""
     # Before the pixels are loaded: EXIF that follows them in a PNG does not count.
     exif = picture.info.get("exif") if picture.format in _TURNED_BY_EXIF else None
-    picture.load()
     method = _UPRIGHT.get(orientation(exif or b""))
-    return picture if method is None else picture.transpose(method)
+    first = _first_frame(picture)
+    return first if method is None else first.transpose(method)
+
+
+def _first_frame(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """RGB. A PNG's still image may stand apart from its animation; a GIF's first frame may not fill the canvas."""
+    if picture.info.get("default_image") is True:  # a text chunk of that name is none
+        picture.seek(1)
+    box = picture.tile[0][1] if isinstance(picture, GifImageFile) and picture.tile else None
+    picture.load()
+    if box is None or box == (0, 0, *picture.size):
+        return _rgb(picture)
+    canvas = PIL.Image.new("RGB", picture.size, "white")
+    canvas.paste(_rgb(picture).crop(box), box)
+    return canvas
 
 
 def orientation(exif: bytes) -> int:

@@ -1,11 +1,8 @@
 """Images are decoded as a browser shows them: upright, RGB, eight bits; what is broken or too large is named."""
 
 import contextlib
-import io
 import struct
 import threading
-import zlib
-from typing import Any
 
 import numpy as np
 import PIL.Image
@@ -18,6 +15,7 @@ from PIL import PngImagePlugin
 from sam_backend.errors import ImageTooLargeError, ImageUnreadableError
 from sam_backend.labelstudio import images
 from sam_backend.labelstudio.images import Limits
+from tests.support.formats import STORED_AS, chunk, exif, file, gif_at, png, tiled_tiff
 
 LIMITS = Limits(max_bytes=10**8, max_pixels=10**7, timeout=1)
 HEIGHT, WIDTH = 30, 40
@@ -27,45 +25,6 @@ GRAY = (X * 6).astype(np.uint8)
 ALPHA = np.where((X // 8 + Y // 8) % 2, X * 6, 255).astype(np.uint8)
 PALETTE = PIL.Image.fromarray(RGB).quantize(16)
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
-
-# What a pixel (row, column) of the upright picture is in the file, for each EXIF orientation; from the EXIF standard.
-STORED_AS = {
-    1: lambda a: a,
-    2: lambda a: a[:, ::-1],
-    3: lambda a: a[::-1, ::-1],
-    4: lambda a: a[::-1],
-    5: lambda a: a.swapaxes(0, 1),
-    6: lambda a: a.swapaxes(0, 1)[::-1],
-    7: lambda a: a.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda a: a.swapaxes(0, 1)[:, ::-1],
-}
-
-
-def file(array: NDArray[Any] | PIL.Image.Image, kind: str = "PNG", **options: Any) -> bytes:
-    buffer = io.BytesIO()
-    picture = array if isinstance(array, PIL.Image.Image) else PIL.Image.fromarray(np.ascontiguousarray(array))
-    picture.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def exif(value: int, *, order: str = "<", kind: int = 3, count: int = 1) -> bytes:
-    mark = b"II*\0" if order == "<" else b"MM\0*"
-    entry = struct.pack(f"{order}HHI", 0x0112, kind, count) + struct.pack(
-        f"{order}{'I' if kind == 4 else 'HH'}", *([value] if kind == 4 else [value, 0])
-    )
-    return b"Exif\0\0" + mark + struct.pack(f"{order}IH", 8, 1) + entry + struct.pack(f"{order}I", 0)
-
-
-def png(raw: NDArray[Any], color: int, *extra: bytes) -> bytes:
-    """A PNG of 16 bits, which Pillow cannot write in color; `extra` are chunks before the pixels."""
-    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in raw.reshape(len(raw), -1))
-    header = struct.pack(">IIBBBBB", raw.shape[1], raw.shape[0], 16, color, 0, 0, 0)
-    pixels = chunk(b"IDAT", zlib.compress(rows))
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + b"".join(extra) + pixels + chunk(b"IEND", b"")
-
-
-def chunk(name: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
 def decode(data: bytes, limits: Limits = LIMITS) -> NDArray[np.uint8]:
@@ -215,6 +174,44 @@ def test_an_animation_is_its_first_frame(kind: str) -> None:
     options = {"lossless": True} if kind == "WEBP" else {}
     decoded = decode(file(frames[0], kind, save_all=True, append_images=frames[1:], **options))
     assert (decoded == 10).all()
+
+
+def test_a_still_image_apart_from_the_animation_is_not_the_picture() -> None:
+    """Browsers show the animation's first frame, even when another image stands before it."""
+    frames = [PIL.Image.fromarray(np.full((8, 9, 3), level, np.uint8)) for level in (10, 200, 90)]
+    apart = file(frames[0], save_all=True, append_images=frames[1:], default_image=True)
+    assert (decode(apart) == 200).all()
+    named = PngImagePlugin.PngInfo()
+    named.add_text("default_image", "yes")
+    assert (decode(file(frames[0], pnginfo=named)) == 10).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"interlace": 0}, {"transparency": 3}])
+def test_a_first_frame_that_does_not_fill_the_canvas_stands_on_white(options: dict[str, int]) -> None:
+    small = PIL.Image.fromarray(RGB).resize((20, 10))
+    decoded = decode(gif_at(small, (WIDTH, HEIGHT), (7, 12), **options))
+    inside = np.zeros((HEIGHT, WIDTH), np.bool_)
+    inside[12:22, 7:27] = True
+    assert decoded.shape == RGB.shape
+    assert (decoded[~inside] == 255).all()
+    assert np.array_equal(decoded[inside], decode(file(small.quantize(16), "GIF", **options)).reshape(-1, 3))
+
+
+def test_a_frame_beyond_the_canvas_widens_it() -> None:
+    """As in Chromium."""
+    small = PIL.Image.fromarray(RGB).resize((20, 10))
+    assert decode(gif_at(small, (30, 30), (20, 25))).shape == (35, 40, 3)
+    assert decode(gif_at(small, (0, 0), (0, 0))).shape == (10, 20, 3)
+
+
+def test_a_tiff_of_tiles_is_decoded() -> None:
+    assert np.array_equal(decode(tiled_tiff(RGB, 16)), RGB)
+
+
+def test_the_first_of_several_pictures_is_taken() -> None:
+    second = PIL.Image.fromarray(RGB[:9, :8])
+    assert np.array_equal(decode(file(PIL.Image.fromarray(RGB), "TIFF", save_all=True, append_images=[second])), RGB)
+    assert decode(file(PIL.Image.fromarray(RGB), "MPO", save_all=True, append_images=[second])).shape == RGB.shape
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1)])
