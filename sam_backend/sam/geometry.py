@@ -128,3 +128,8 @@ def distance(bitmap: NDArray[np.bool_], point: NDArray[np.float64], top: int = 0
         return float("inf")
     low = np.stack([columns, rows + top], axis=-1)
     return float(np.linalg.norm(np.maximum(0, np.maximum(low - point, point - low - 1)), axis=-1).min())
+
+
+def pixels_under(points: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The pixels (N, 2), (x, y), in which points (N, 2) lie."""
+    return np.asarray(np.floor(points).astype(np.int64))
