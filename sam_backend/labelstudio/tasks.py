@@ -13,6 +13,7 @@ from sam_backend.labelstudio.config import ImageTag, LabelConfig
 
 _REFERENCE = re.compile(r"\$[\w\[\].{}]+")
 _STEP = re.compile(r"[^.\[\]]+")
+_INDEX = re.compile(r"[0-9]{1,9}")
 
 
 def image_url(task: Mapping[str, Any], image: ImageTag, item_index: int | None = None) -> str:
@@ -85,7 +86,7 @@ def _look_up(path: str, data: Mapping[str, Any]) -> Any:
     for step in _STEP.findall(path):
         if isinstance(found, Mapping):
             found = found.get(step)
-        elif isinstance(found, list) and step.isdecimal() and int(step) < len(found):
+        elif isinstance(found, list) and _INDEX.fullmatch(step) and int(step) < len(found):
             found = found[int(step)]
         else:
             return None

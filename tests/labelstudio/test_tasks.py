@@ -42,6 +42,7 @@ def test_values_lead_to_addresses(value: str, data: dict[str, Any], found: str) 
         ("$image", {"image": ["x"]}),
         ("$a.b", {"a": "x"}),
         ("$a[5]", {"a": ["x"]}),
+        ("$a[" + "9" * 5000 + "]", {"a": ["x"]}),
         ("$a.b.c", {"a": {"b": None}}),
         ("$image", None),
         ("$image", ["x"]),
