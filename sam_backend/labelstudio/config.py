@@ -1,6 +1,7 @@
-"""Read a label config: which images a task has, which controls ask for masks, which control takes the answer.
+"""Read a label config: which images a task has, which controls ask for masks, which controls can take the answer.
 
-Label Studio's tags and attributes are not case sensitive, and `toName` may name several objects with commas.
+A rectangle control is both: it asks for a mask and can take one, as its box. Label Studio's tags and attributes are not
+case sensitive, and `toName` may name several objects with commas.
 """
 
 import re
@@ -11,10 +12,11 @@ from xml.etree.ElementTree import Element, ParseError
 import defusedxml.ElementTree
 from defusedxml import DefusedXmlException
 
+from sam_backend.answer_settings import ANSWERS
 from sam_backend.errors import LabelConfigError
 
 MAX_CHARACTERS = 2_000_000
-ANSWER_KINDS = ("brushlabels", "brush")
+ANSWER_KINDS = tuple(name + suffix for name in ANSWERS for suffix in ("labels", ""))
 POINT_KINDS = ("keypointlabels", "keypoint")
 RECTANGLE_KINDS = ("rectanglelabels", "rectangle")
 PROMPT_KINDS = POINT_KINDS + RECTANGLE_KINDS
@@ -58,6 +60,7 @@ class Control:
         kind: the tag in lower case, which is also the `type` of its regions.
         labels: the labels that it offers.
         labels_from: the task field that further labels come from (`value="$labels"`), or empty.
+        smart: false where the config says `smart="false"`: the editor never asks with it.
     """
 
     name: str
@@ -65,6 +68,17 @@ class Control:
     kind: str
     labels: tuple[Label, ...] = ()
     labels_from: str = ""
+    smart: bool = True
+
+    @property
+    def answer(self) -> str:
+        """What a mask becomes under this control: one of `ANSWERS`, if it is one of `ANSWER_KINDS`."""
+        return self.kind.removesuffix("labels")
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether it offers labels, its own or the task's."""
+        return bool(self.labels or self.labels_from)
 
     def label(self, stored: str) -> Label | None:
         """The label that annotations know by this name: by what Label Studio stores first, then by value."""
@@ -81,11 +95,13 @@ class LabelConfig:
         images: the images that can be prompted.
         answers: the controls that take masks, in the config's order, those with labels before those without.
         prompts: the keypoint and rectangle controls.
+        labels: the `<Labels>` controls, which give labels to the regions of controls that have none.
     """
 
     images: tuple[ImageTag, ...]
     answers: tuple[Control, ...]
     prompts: tuple[Control, ...]
+    labels: tuple[Control, ...] = ()
 
     def image_for(self, to_name: str) -> ImageTag:
         """The image of that name.
@@ -114,8 +130,8 @@ def parse(label_config: str | None) -> LabelConfig:
 
     Raises:
         LabelConfigError: it names what is missing: XML that can be read (a document type, and with it entities, is
-            refused), an `<Image>` with a name and a value, a `<BrushLabels>` or `<Brush>` on it, a keypoint or
-            rectangle control on it.
+            refused), an `<Image>` with a name and a value, a control of `ANSWER_KINDS` on it, a keypoint or rectangle
+            control on it.
     """
     root = _read(label_config)
     images = tuple(_images(root))
@@ -127,7 +143,8 @@ def parse(label_config: str | None) -> LabelConfig:
     if not answers:
         raise LabelConfigError(
             "The label config has no control for masks on its <Image>.",
-            "Add a <BrushLabels> (or <Brush>) with the image's name in toName.",
+            "Add <BrushLabels>, <BitmaskLabels>, <PolygonLabels>, <EllipseLabels> or <RectangleLabels> with the "
+            "image's name in toName.",
         )
     prompts = _controls_on(root, images, PROMPT_KINDS)
     if not prompts:
@@ -135,20 +152,23 @@ def parse(label_config: str | None) -> LabelConfig:
             "The label config has no prompt on its <Image>.",
             'Add <KeyPointLabels> or <RectangleLabels> with smart="true" and the image\'s name in toName.',
         )
-    return _connected(images, answers, prompts)
+    return _connected(LabelConfig(images, answers, prompts, _controls_on(root, images, ("labels",))))
 
 
-def _connected(images: tuple[ImageTag, ...], answers: tuple[Control, ...], prompts: tuple[Control, ...]) -> LabelConfig:
+def _connected(found: LabelConfig) -> LabelConfig:
     """Keep the images that have a way in and a way out."""
-    served = {control.to_name for control in answers} & {control.to_name for control in prompts}
+    served = {control.to_name for control in found.answers} & {control.to_name for control in found.prompts}
     if not served:
         raise LabelConfigError(
-            "The label config has its prompts and its brush on different images.", "Give them the same toName."
+            "The label config has its prompts and its controls for masks on different images.",
+            "Give them the same toName.",
         )
+    answers = (control for control in found.answers if control.to_name in served)
     return LabelConfig(
-        images=tuple(image for image in images if image.name in served),
-        answers=tuple(sorted((c for c in answers if c.to_name in served), key=lambda c: ANSWER_KINDS.index(c.kind))),
-        prompts=tuple(control for control in prompts if control.to_name in served),
+        images=tuple(image for image in found.images if image.name in served),
+        answers=tuple(sorted(answers, key=lambda control: not control.kind.endswith("labels"))),
+        prompts=tuple(control for control in found.prompts if control.to_name in served),
+        labels=tuple(control for control in found.labels if control.to_name in served),
     )
 
 
@@ -187,9 +207,10 @@ def _controls(tag: Element) -> Iterator[Control]:
     name = attributes.get("name", "")
     labels = tuple(_labels(tag))
     source = re.fullmatch(r"\$(.+)", attributes.get("value", ""))
+    smart = attributes.get("smart", "").lower() != "false"
     for to_name in attributes.get("toname", "").split(","):
         if name and to_name.strip():
-            yield Control(name, to_name.strip(), tag.tag.lower(), labels, source[1] if source else "")
+            yield Control(name, to_name.strip(), tag.tag.lower(), labels, source[1] if source else "", smart)
 
 
 def _labels(tag: Element) -> Iterator[Label]:

@@ -1,54 +1,123 @@
-"""Write the answer: masks become brush regions, regions become one task's prediction.
+"""Write the answer: masks become regions of the kind that the label config asks for, regions one task's prediction.
 
 Label Studio checks none of it, and some mistakes replace the annotator's page by an error: the score of a region must
-be a number, the origin one that it knows, the mask of the image's natural size, the RLE not empty.
+be a number, the origin one that it knows, a mask of the image's natural size, the RLE not empty.
 """
 
-import logging
 import math
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from sam_backend.labelstudio import rle
+from sam_backend.labelstudio import bitmask, outlines, rle, shapes
+from sam_backend.labelstudio.choice import AnswerOptions, Choice, check, choose
 from sam_backend.labelstudio.config import Control, LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
+from sam_backend.labelstudio.regions import new_region_id
 from sam_backend.sam.types import Mask
 
-logger = logging.getLogger(__name__)
+__all__ = ["AnswerOptions", "check", "corrected", "prediction", "regions"]
+
+Region = dict[str, Any]
+_DEFAULTS = AnswerOptions()
 
 
-def regions(masks: Sequence[Mask], request: PromptRequest, config: LabelConfig) -> list[dict[str, Any]]:
-    """One brush region for each mask that is not empty.
+def regions(
+    masks: Sequence[Mask], request: PromptRequest, config: LabelConfig, options: AnswerOptions = _DEFAULTS
+) -> list[Region]:
+    """The regions of the masks that are not empty: one each, but of polygons one for each connected part.
+
+    Where the labels come from a `<Labels>`, each region is two results with one id, as Label Studio stores it: the
+    shape, and the shape with its labels.
 
     Args:
         masks: masks at the upright image's size (H, W).
         request: what was asked; its image, label, `item_index` and rotation come back.
         config: the label config of the same request.
+        options: which controls may answer, and how.
 
     Returns:
-        Regions for a prediction's `result`. A label that no brush control of this image offers is left out and logged,
+        Results for a prediction's `result`. A label that the answering control does not offer is left out and logged,
         never replaced by another.
+
+    Raises:
+        LabelConfigError: the setting `SAM_ANSWER` leaves all controls of the prompt's image out.
     """
-    answer, labels = _answer(request, config)
-    return [_region(mask, request, answer, labels) for mask in masks if mask.bitmap.any()]
+    choice = choose(request, config, options)
+    found = []
+    for mask in masks:
+        if mask.bitmap.any():
+            for value in _values(mask, choice.control.answer, options):
+                found += _region(mask, request, choice, value)
+    return found
 
 
-def prediction(result: Sequence[dict[str, Any]], score: float, model_version: str) -> dict[str, Any]:
+def corrected(mask: Mask, request: PromptRequest, control: Control, labels: Sequence[str], region_id: str) -> Region:
+    """A brush region that takes the place of the one that has this id.
+
+    Args:
+        mask: a mask that is not empty, at the upright image's size (H, W).
+        request: what was asked.
+        control: the region's control, a `<BrushLabels>` or `<Brush>`.
+        labels: the region's labels, as annotations store them.
+        region_id: the region's id.
+    """
+    return _result(mask, request, control, region_id, _brush(mask) | _labelled(control, labels))
+
+
+def prediction(result: Sequence[Region], score: float, model_version: str) -> dict[str, Any]:
     """One task's answer. A score that is not a finite number becomes 0: Label Studio saves nothing with it."""
     return {"result": list(result), "score": _finite(score), "model_version": model_version}
 
 
-def _region(mask: Mask, request: PromptRequest, answer: Control, labels: list[str]) -> dict[str, Any]:
+def _values(mask: Mask, answer: str, options: AnswerOptions) -> list[dict[str, Any]]:
+    """The mask as values of regions, without labels."""
+    match answer:
+        case "polygon":
+            return _polygons(mask, options)
+        case "rectangle":
+            return [dict(shapes.rectangle(mask.bitmap))]
+        case "ellipse":
+            return [dict(shapes.ellipse(mask.bitmap))]
+        case "bitmask":
+            return [{"imageDataURL": bitmask.data_url(mask.bitmap)}]
+        case _:
+            return [_brush(mask)]
+
+
+def _brush(mask: Mask) -> dict[str, Any]:
+    return {"format": "rle", "rle": rle.encode(mask.bitmap)}
+
+
+def _polygons(mask: Mask, options: AnswerOptions) -> list[dict[str, Any]]:
     height, width = mask.bitmap.shape
-    value: dict[str, Any] = {"format": "rle", "rle": rle.encode(mask.bitmap)}
-    if labels:
-        value[answer.kind] = labels
-    region = {
-        "id": uuid.uuid4().hex,
-        "type": answer.kind,
-        "from_name": answer.name,
-        "to_name": answer.to_name,
+    rings = outlines.polygons(mask.bitmap, options.tolerance, options.points)
+    return [{"points": (100 * ring / (width, height)).tolist(), "closed": True} for ring in rings]
+
+
+def _region(mask: Mask, request: PromptRequest, choice: Choice, value: dict[str, Any]) -> list[Region]:
+    """The one or two results of a region."""
+    region_id = new_region_id()
+    if choice.labels_control is None:
+        value |= _labelled(choice.control, choice.labels)
+        return [_result(mask, request, choice.control, region_id, value)]
+    shape = _result(mask, request, choice.control, region_id, value)
+    if not choice.labels:
+        return [shape]
+    value = value | _labelled(choice.labels_control, choice.labels)
+    return [shape, _result(mask, request, choice.labels_control, region_id, value)]
+
+
+def _labelled(control: Control, labels: Sequence[str]) -> dict[str, list[str]]:
+    return {control.kind: list(labels)} if labels else {}
+
+
+def _result(mask: Mask, request: PromptRequest, control: Control, region_id: str, value: dict[str, Any]) -> Region:
+    height, width = mask.bitmap.shape
+    result = {
+        "id": region_id,
+        "type": control.kind,
+        "from_name": control.name,
+        "to_name": control.to_name,
         "origin": "manual",
         "score": _finite(mask.score),
         "original_width": width,
@@ -56,31 +125,7 @@ def _region(mask: Mask, request: PromptRequest, answer: Control, labels: list[st
         "image_rotation": request.image_rotation,
         "value": value,
     }
-    return region if request.item_index is None else region | {"item_index": request.item_index}
-
-
-def _answer(request: PromptRequest, config: LabelConfig) -> tuple[Control, list[str]]:
-    """The control that offers most of the prompt's labels, the first of equals, and the labels it offers."""
-    offers = [(control, _offered(request, control)) for control in config.answers_for(request.control.to_name)]
-    answer, labels = max(offers, key=lambda offer: len(offer[1]))
-    if len(labels) < len(request.labels):
-        logger.warning(
-            "The control %r does not offer all of the labels %r; the region goes without.", answer.name, request.labels
-        )
-    return answer, labels
-
-
-def _offered(request: PromptRequest, answer: Control) -> list[str]:
-    """The prompt's labels as the answering control stores them: the same name, else the same value."""
-    names = []
-    for name in request.labels:
-        asked = request.control.label(name)
-        found = answer.label(name) or (answer.label(asked.value) if asked else None)
-        if found:
-            names.append(found.stored)
-        elif answer.labels_from and answer.labels_from == request.control.labels_from:
-            names.append(name)
-    return names
+    return result if request.item_index is None else result | {"item_index": request.item_index}
 
 
 def _finite(score: float) -> float:

@@ -32,7 +32,11 @@ def test_a_full_config() -> None:
     both = (Label("Airplane"), Label("Car"))
     assert config.parse(FULL) == LabelConfig(
         images=(ImageTag("image", "$image", is_list=False),),
-        answers=(Control("brush", "image", "brushlabels", both),),
+        answers=(
+            Control("brush", "image", "brushlabels", both),
+            Control("rectangle", "image", "rectanglelabels", both[:1]),
+            Control("poly", "image", "polygonlabels", both[:1]),
+        ),
         prompts=(
             Control("keypoint", "image", "keypointlabels", both),
             Control("rectangle", "image", "rectanglelabels", both[:1]),
@@ -45,7 +49,7 @@ def test_every_recorded_setup_is_read(name: str) -> None:
     body = recordings.read(name).body
     assert body is not None
     found = config.parse(body["schema"])
-    assert [answer.name for answer in found.answers] == ["brush"]
+    assert [answer.name for answer in found.answers] == ["brush", "rectangle"]
     assert [prompt.name for prompt in found.prompts] == ["keypoint", "rectangle"]
     assert found.images == (
         ImageTag("image", "$images" if "valueList" in body["schema"] else "$image", "valueList" in body["schema"]),
@@ -65,7 +69,8 @@ def test_every_recorded_setup_is_read(name: str) -> None:
         (f"<View><Image name='image'/>{BRUSH}{POINTS}</View>", "<Image>"),
         (f"<View><Image value='$image'/>{BRUSH}{POINTS}</View>", "<Image>"),
         (f"<View>{IMAGE}{POINTS}</View>", "control for masks"),
-        (f"<View>{IMAGE}{POINTS}<PolygonLabels name='p' toName='image'/></View>", "control for masks"),
+        (f"<View>{IMAGE}{POINTS}<VectorLabels name='v' toName='image'/></View>", "control for masks"),
+        (f"<View>{IMAGE}{POINTS}<Labels name='l' toName='image'/></View>", "control for masks"),
         (f"<View>{IMAGE}{POINTS}<BrushLabels name='b' toName='other'/></View>", "control for masks"),
         (f"<View>{IMAGE}{BRUSH}</View>", "no prompt"),
         (f"<View>{IMAGE}{BRUSH}<KeyPointLabels name='k'/></View>", "no prompt"),
@@ -128,7 +133,7 @@ def test_two_images_each_have_their_own_controls() -> None:
     assert [image.name for image in found.images] == ["left", "right"]
     assert found.image_for("right").value == "$r"
     assert [answer.name for answer in found.answers_for("left")] == ["bl"]
-    assert [answer.name for answer in found.answers_for("right")] == ["br"]
+    assert [answer.name for answer in found.answers_for("right")] == ["br", "rr"]
     with pytest.raises(LabelConfigError, match="'shown'"):
         found.image_for("shown")
 
@@ -140,6 +145,37 @@ def test_one_control_may_serve_several_images() -> None:
     )
     assert [(answer.name, answer.to_name) for answer in found.answers] == [("brush", "a"), ("brush", "b")]
     assert found.prompt_control("points", "b", "keypointlabels") == Control("points", "b", "keypointlabels")
+
+
+@pytest.mark.parametrize("answer", ["Brush", "Bitmask", "Polygon", "Ellipse", "Rectangle"])
+@pytest.mark.parametrize("suffix", ["", "Labels"])
+def test_every_shape_that_holds_an_object_is_an_answer(answer: str, suffix: str) -> None:
+    found = parse(IMAGE, POINTS, f'<{answer}{suffix} name="answer" toName="image"/>')
+    [control] = found.answers
+    assert (control.answer, control.has_labels) == (answer.lower(), False)
+
+
+def test_a_lone_rectangle_control_asks_and_answers() -> None:
+    found = parse(IMAGE, '<RectangleLabels name="boxes" toName="image"><Label value="A"/></RectangleLabels>')
+    assert found.answers == found.prompts == (Control("boxes", "image", "rectanglelabels", (Label("A"),)),)
+
+
+def test_what_may_be_added_is_named() -> None:
+    with pytest.raises(LabelConfigError) as caught:
+        parse(IMAGE, POINTS)
+    for tag in ("<BrushLabels>", "<BitmaskLabels>", "<PolygonLabels>", "<EllipseLabels>", "<RectangleLabels>"):
+        assert tag in caught.value.remedy
+
+
+def test_labels_of_their_own_control_are_kept_for_served_images() -> None:
+    labels = '<Labels name="l" toName="image,other"><Label value="A"/></Labels>'
+    found = parse(IMAGE, '<Image name="other" value="$o"/>', '<Brush name="b" toName="image"/>', POINTS, labels)
+    assert found.labels == (Control("l", "image", "labels", (Label("A"),)),)
+
+
+def test_a_control_is_smart_unless_it_says_no() -> None:
+    tags = [f'<Rectangle name="r" toName="image" {smart}/>' for smart in ("", 'smart="true"', 'SMART="False"')]
+    assert [control.smart for control in parse(IMAGE, BRUSH, *tags).prompts] == [True, True, False]
 
 
 def test_a_brush_with_labels_comes_before_one_without() -> None:

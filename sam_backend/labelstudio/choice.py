@@ -1,0 +1,145 @@
+"""Choose the control that takes a mask, and the labels that its region gets.
+
+The prompt's labels are known by name: the same value, then the same alias, then the one's alias for the other's value.
+Labels of a control without any, such as `<Brush>`, come from a `<Labels>` on the same image.
+
+The control that offers most of the labels answers; of equals, the first in `SAM_ANSWER`; then the first in the config,
+those with labels of their own before those without. But rectangles are usually there to ask, so a smart one answers
+only where no control for masks stands before it in `SAM_ANSWER`, even if it alone offers the label: a mask that waits
+for its label costs the annotator one key, while nothing turns a box into the mask that was asked for. With
+`smart="false"` a rectangle control says that it is there to be answered with, and counts like all others.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Self
+
+from sam_backend.answer_settings import ANSWERS, AnswerSettings
+from sam_backend.errors import LabelConfigError
+from sam_backend.labelstudio.config import Control, Label, LabelConfig
+from sam_backend.labelstudio.prompts import PromptRequest
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOptions:
+    """What the settings say of regions.
+
+    Attributes:
+        kinds: which of `ANSWERS` may answer, in the order of preference.
+        tolerance: pixels by which a polygon may leave its mask's outline.
+        points: most points of a polygon.
+    """
+
+    kinds: tuple[str, ...] = ANSWERS
+    tolerance: float = 1.0
+    points: int = 200
+
+    @classmethod
+    def of(cls, settings: AnswerSettings) -> Self:
+        """Those of the settings."""
+        return cls(tuple(settings.answer.split(",")), settings.polygon_tolerance, settings.polygon_points)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Who answers.
+
+    Attributes:
+        control: the control that takes the mask.
+        labels: the prompt's labels that it offers, or that `labels_control` does, as these store them.
+        labels_control: the `<Labels>` that they come from, where `control` has none of its own.
+    """
+
+    control: Control
+    labels: tuple[str, ...]
+    labels_control: Control | None = None
+
+
+def check(config: LabelConfig, options: AnswerOptions) -> None:
+    """Whether any image of the config can be answered for.
+
+    Raises:
+        LabelConfigError: the setting `SAM_ANSWER` leaves all of the config's controls out.
+    """
+    if not any(control.answer in options.kinds for control in config.answers):
+        raise _left_out(config.answers, options)
+
+
+def choose(request: PromptRequest, config: LabelConfig, options: AnswerOptions) -> Choice:
+    """The control that answers a request, as this module's first lines say, and the labels.
+
+    A label that the control does not offer is left out and logged, never replaced by another.
+
+    Raises:
+        LabelConfigError: the setting `SAM_ANSWER` leaves all controls of the prompt's image out.
+    """
+    controls = config.answers_for(request.control.to_name)
+    allowed = sorted(
+        (control for control in controls if control.answer in options.kinds),
+        key=lambda control: options.kinds.index(control.answer),
+    )
+    if not allowed:
+        raise _left_out(controls, options)
+    asking = ("rectangle", True)
+    if (allowed[0].answer, allowed[0].smart) != asking:
+        allowed = [control for control in allowed if (control.answer, control.smart) != asking]
+    chosen = max((_choice(request, config, control) for control in allowed), key=lambda choice: len(choice.labels))
+    _report(request, config, chosen)
+    return chosen
+
+
+def _left_out(controls: tuple[Control, ...], options: AnswerOptions) -> LabelConfigError:
+    there = ", ".join(sorted({control.answer for control in controls}))
+    return LabelConfigError(
+        f"The label config can take masks as {there}, but the setting SAM_ANSWER allows {', '.join(options.kinds)}.",
+        "Add a control of an allowed kind, or change the setting.",
+    )
+
+
+def _choice(request: PromptRequest, config: LabelConfig, control: Control) -> Choice:
+    """The control, with the `<Labels>` that offers most where it has no labels of its own."""
+    if control.has_labels:
+        return Choice(control, _offered(request, config, control))
+    sources = (one for one in config.labels if one.to_name == control.to_name and not control.kind.endswith("labels"))
+    choices = [Choice(control, _offered(request, config, source), source) for source in sources]
+    return max(choices, key=lambda choice: len(choice.labels), default=Choice(control, ()))
+
+
+def _report(request: PromptRequest, config: LabelConfig, chosen: Choice) -> None:
+    """Say which labels are lost, and between which lists."""
+    source = chosen.labels_control or chosen.control
+    if any(_stored(name, request.control, config, source) is None for name in request.labels):
+        offered = [label.value for label in source.labels]
+        logger.warning(
+            "The prompt's labels are %s, but the control %r offers %s: the region goes without what is missing.",
+            list(request.labels),
+            source.name,
+            f"those of the task's {source.labels_from!r}" if source.labels_from and not offered else offered,
+        )
+
+
+def _offered(request: PromptRequest, config: LabelConfig, source: Control) -> tuple[str, ...]:
+    names = (_stored(name, request.control, config, source) for name in request.labels)
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _stored(name: str, asking: Control, config: LabelConfig, source: Control) -> str | None:
+    """How `source` stores the label that annotations of the asking control know by this name, if it offers it."""
+    askers = (asking, *(control for control in config.labels if control.to_name == asking.to_name))
+    asked = next((label for label in (control.label(name) for control in askers) if label), Label(name))
+    found = _match(asked, source)
+    if found:
+        return found.stored
+    shared = source.labels_from and any(control.labels_from == source.labels_from for control in askers)
+    return name if shared else None
+
+
+def _match(asked: Label, source: Control) -> Label | None:
+    """The label of the same value, else of the same alias, else whose alias is the other's value or the reverse."""
+    for mine, theirs in (("value", "value"), ("alias", "alias"), ("alias", "value"), ("value", "alias")):
+        for label in source.labels:
+            if getattr(asked, mine) and getattr(asked, mine) == getattr(label, theirs):
+                return label
+    return None

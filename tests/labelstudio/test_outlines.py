@@ -1,0 +1,130 @@
+"""Polygons follow the edges of the mask's pixels, are simple, and have no more points than they may."""
+
+import logging
+
+import cv2
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from sam_backend.labelstudio import outlines
+from tests.labelstudio.test_shapes import drawn
+
+Bitmap = NDArray[np.bool_]
+
+
+def _line(start: tuple[int, int], end: tuple[int, int], thickness: int) -> Bitmap:
+    canvas = np.zeros((30, 40), np.uint8)
+    cv2.line(canvas, start, end, 1, thickness)
+    return canvas > 0
+
+
+SIDES = st.integers(1, 16)
+NOISE = arrays.arrays(np.bool_, st.tuples(SIDES, SIDES)).filter(lambda bitmap: bitmap.any())
+ENDS = st.tuples(st.integers(0, 39), st.integers(0, 29))
+LINES = st.builds(_line, ENDS, ENDS, st.integers(1, 4))
+BLOBS = st.builds(
+    lambda center, radii, angle, hole: drawn((30, 40), center, radii, angle) & ~drawn((30, 40), center, hole, 0),
+    st.tuples(st.floats(0, 40), st.floats(0, 30)),
+    st.tuples(st.floats(2, 30), st.floats(2, 30)),
+    st.floats(0, 180),
+    st.tuples(st.floats(0.1, 5), st.floats(0.1, 5)),
+).filter(lambda bitmap: bitmap.any())
+MASKS = NOISE | LINES | BLOBS
+EXACT = 0
+
+
+def parts(bitmap: Bitmap) -> list[shapely.Geometry]:
+    """The mask's parts with their holes filled, as unions of pixels: slow and sure."""
+    outside = cv2.connectedComponents(np.pad(~bitmap, 1, constant_values=True).view(np.uint8), connectivity=4)[1]
+    filled = (outside != outside[0, 0])[1:-1, 1:-1]
+    count, names = cv2.connectedComponents(filled.view(np.uint8), connectivity=8)
+    places = [np.argwhere(names == name) for name in range(1, count)]
+    return [
+        shapely.union_all(shapely.box(place[:, 1], place[:, 0], place[:, 1] + 1, place[:, 0] + 1)) for place in places
+    ]
+
+
+def area_of_difference(rings: list[outlines.Ring], bitmap: Bitmap) -> float:
+    ours, theirs = shapely.union_all([shapely.Polygon(ring) for ring in rings]), shapely.union_all(parts(bitmap))
+    return float(ours.symmetric_difference(theirs).area)
+
+
+@given(MASKS)
+def test_an_outline_that_is_not_simplified_encloses_the_pixels(bitmap: Bitmap) -> None:
+    """Exactly, but for the corners at which pixels touch: four of 1/32 of a pixel each."""
+    rings = outlines.polygons(bitmap, EXACT, 10_000)
+    crossings = (bitmap[1:, 1:] == bitmap[:-1, :-1]) & (bitmap[1:, :-1] == bitmap[:-1, 1:])
+    crossings &= bitmap[1:, 1:] != bitmap[1:, :-1]
+    if len(parts(bitmap)) <= outlines.MAX_PARTS:
+        assert len(rings) == len(parts(bitmap))
+        assert area_of_difference(rings, bitmap) <= crossings.sum() / 8 + 1e-9
+
+
+@given(MASKS, st.floats(0, 5), st.integers(3, 200))
+def test_every_polygon_is_simple_and_small_enough_and_inside_of_the_image(
+    bitmap: Bitmap, tolerance: float, most_points: int
+) -> None:
+    rings = outlines.polygons(bitmap, tolerance, most_points)
+    assert rings
+    for ring in rings:
+        polygon = shapely.Polygon(ring)
+        assert polygon.is_valid
+        assert polygon.exterior.is_simple
+        assert polygon.area > 0
+        assert 3 <= len(ring) <= most_points
+        assert len(np.unique(ring, axis=0)) == len(ring)
+        assert (ring >= 0).all()
+        assert (ring <= bitmap.shape[::-1]).all()
+
+
+@given(MASKS, st.floats(0, 5))
+def test_simplified_outlines_stay_within_the_tolerance(bitmap: Bitmap, tolerance: float) -> None:
+    exact = shapely.union_all([shapely.Polygon(ring) for ring in outlines.polygons(bitmap, EXACT, 10_000)])
+    simple = shapely.union_all([shapely.Polygon(ring) for ring in outlines.polygons(bitmap, tolerance, 10_000)])
+    assert shapely.hausdorff_distance(exact.boundary, simple.boundary) <= tolerance + 1e-6
+    assert exact.symmetric_difference(simple).area <= tolerance * exact.length
+    assert exact.intersection(simple).area >= 0.7 * exact.area
+
+
+def test_the_edge_of_the_image_and_a_single_pixel() -> None:
+    [whole] = outlines.polygons(np.ones((30, 40), np.bool_), 1, 200)
+    assert {tuple(point) for point in whole} == {(0, 0), (0, 30), (40, 30), (40, 0)}
+    bitmap = np.zeros((30, 40), np.bool_)
+    bitmap[7, 39] = True
+    [pixel] = outlines.polygons(bitmap, 5, 200)
+    assert {tuple(point) for point in pixel} == {(39, 7), (39, 8), (40, 8), (40, 7)}
+
+
+def test_pixels_that_touch_at_a_corner_are_one_part_and_holes_are_filled() -> None:
+    diagonal = np.eye(9, dtype=np.bool_)
+    assert len(outlines.polygons(diagonal, 1, 200)) == 1
+    ring = np.ones((9, 9), np.bool_)
+    ring[2:7, 2:7] = False
+    [filled] = outlines.polygons(ring, EXACT, 200)
+    assert shapely.Polygon(filled).area == 81
+
+
+def test_a_large_object_keeps_its_shape() -> None:
+    bitmap = drawn((300, 400), (200, 150), (120, 80), 30)
+    [ring] = outlines.polygons(bitmap, 1, 200)
+    assert len(ring) < 60
+    assert area_of_difference([ring], bitmap) < 0.015 * bitmap.sum()
+    [rough] = outlines.polygons(bitmap, 1, 12)
+    assert len(rough) <= 12
+    assert area_of_difference([rough], bitmap) < 0.08 * bitmap.sum()
+
+
+def test_of_too_many_parts_the_largest_are_kept_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    bitmap = np.zeros((60, 60), np.bool_)
+    bitmap[::3, ::3] = True
+    bitmap[30:40, 30:45] = True
+    with caplog.at_level(logging.INFO):
+        rings = outlines.polygons(bitmap, 1, 200)
+    assert len(rings) == outlines.MAX_PARTS
+    assert shapely.Polygon(rings[0]).area >= 150
+    assert f"the {outlines.MAX_PARTS} largest" in caplog.text
