@@ -4,6 +4,7 @@ The sizes that Label Studio sends are those of the browser's upright image, and 
 follows browsers (Chromium 156 and Firefox 153 were compared) rather than the file's own idea: JPEG, PNG and AVIF are
 turned as EXIF says, WebP is not, and XMP counts nowhere; transparent pixels stand on white; an animation is its first
 frame. What no browser shows (TIFF) is made visible. Color profiles and gamma are not applied.
+One thing is left to who has the prompts: by a JPEG's EXIF (resolution and size) Chromium may show it at another size.
 """
 
 import hashlib
