@@ -8,7 +8,9 @@ from typing import Any
 
 from sam_backend import backend, logs
 from sam_backend.errors import BodyError
+from sam_backend.labelstudio import results
 from sam_backend.labelstudio.bodies import PredictBody, read_predict, read_setup
+from sam_backend.labelstudio.results import AnswerOptions
 from sam_backend.projects import Project, Projects
 from sam_backend.services import Services
 
@@ -45,7 +47,7 @@ class Endpoints:
         """Remember a project, or say what its label config lacks."""
         setup = read_setup(body)
         _about(f"project {setup.project}")
-        backend.parse_config(setup.schema)
+        results.check(backend.parse_config(setup.schema), AnswerOptions.of(self._services.settings))
         project = Project(setup.schema, setup.hostname, setup.access_token, setup.extra_params)
         self._projects.remember(setup.project, project)
         return {"model_version": self._services.segmenter.model_version}, 200

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from sam_backend import metrics
 from sam_backend.errors import PromptError
 from sam_backend.joins import Asked, Place
-from sam_backend.labelstudio import prompts, results
+from sam_backend.labelstudio import existing, prompts, results
 from sam_backend.labelstudio.config import LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
 from sam_backend.labelstudio.regions import Rectangle
+from sam_backend.labelstudio.results import AnswerOptions
 from sam_backend.pictures import Picture
 from sam_backend.sam import geometry
 from sam_backend.sam.types import Image, Mask, Prompt
@@ -23,6 +24,15 @@ from sam_backend.services import Services
 logger = logging.getLogger(__name__)
 
 Regions = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What to segment, the ids of the rectangles that are answered thereby, and the id that a new region gets."""
+
+    prompts: list[Prompt]
+    rectangles: tuple[str, ...] = ()
+    region_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,58 +65,64 @@ class Interaction:
         """
         _check_size(self.request, self.services.settings.max_image_pixels)
         # Before the image is fetched: a click that comes meanwhile finds the rectangle that it belongs to.
-        waiting = self.services.joins.ask(self.place, self.request, frozenset())
+        waiting = self.services.joins.ask(self.place, self.request, existing.region_ids(self.task))
         image = self.services.pictures.get(self.picture)
-        asked, owners = self._prompts(image, waiting)
-        masks = [mask for prompt in asked for mask in self.services.segmenter.segment(image, prompt)]
+        asked = self._asked(image, waiting)
+        masks = [mask for prompt in asked.prompts for mask in self.services.segmenter.segment(image, prompt)]
         with metrics.stage("rle"):
-            regions = self._regions(masks)
-        self.services.joins.answer(self.place, owners, [region["id"] for region in regions])
+            regions = self._regions(masks, asked.region_id)
+        self.services.joins.answer(self.place, asked.rectangles, [region["id"] for region in regions])
         return regions, max((mask.score for mask in masks), default=0.0)
 
-    def _prompts(self, image: Image, waiting: Asked | None) -> tuple[list[Prompt], tuple[str, ...]]:
-        """What to segment, and the ids of the rectangles that are answered thereby."""
+    def _asked(self, image: Image, waiting: Asked | None) -> _Question:
         request, size = self.request, image.original_size
         if request.rectangles:
             chosen = self._of_several(request.rectangles)
-            return [prompts.to_prompt(request, size, rectangle) for rectangle in chosen], request.prompt_ids
+            return _Question([prompts.to_prompt(request, size, one) for one in chosen], request.prompt_ids)
         clicks = prompts.to_prompt(request, size)
-        joined = self._join(image, clicks, self._of_several(waiting.together)) if waiting else []
-        if waiting and joined:
-            return joined, (waiting.prompt_id,)
-        if not clicks.point_labels.any():
+        joined = self._join(image, clicks, waiting) if waiting else None
+        if joined is None and not clicks.point_labels.any():
             logger.info("Negative clicks alone, and no rectangle or region that they belong to: answered with nothing.")
-        return [clicks], ()
+        return joined or _Question([clicks])
 
     def _of_several(self, rectangles: tuple[Rectangle, ...]) -> tuple[Rectangle, ...]:
         return rectangles if self.services.settings.multi_box == "each" else rectangles[-1:]
 
-    def _join(self, image: Image, clicks: Prompt, rectangles: tuple[Rectangle, ...]) -> list[Prompt]:
-        """Each rectangle as a box with the clicks that belong to it, or nothing when none belongs to any.
+    def _join(self, image: Image, clicks: Prompt, waiting: Asked) -> _Question | None:
+        """Each rectangle as a box with the clicks that belong to it, or None when none belongs to any.
 
-        The newest rectangle has the clicks that belong to no other, too.
+        A click belongs to a box that it lies in; a negative one, too, to one in whose mask it lies. The newest
+        rectangle has the clicks that belong to no other as well.
         """
         alone = replace(self.request, clicks=())
+        rectangles = self._of_several(waiting.rectangles)
         boxes = [prompts.to_prompt(alone, image.original_size, rectangle) for rectangle in rectangles]
-        belong = np.array([self._belong(image, clicks, box) for box in boxes])
+        on_mask = np.array([self._on_mask(image, clicks, box) for box in boxes])
+        is_negative = clicks.point_labels == 0
+        inside = np.array([geometry.in_box(clicks.points, box.boxes[0]) for box in boxes])
+        belong = inside | (on_mask & is_negative)
         if not belong.any():
-            return []
+            return None
         belong[-1] |= ~belong.any(0)
-        return [
+        joined = [
             replace(box, points=clicks.points[chosen], point_labels=clicks.point_labels[chosen])
             for box, chosen in zip(boxes, belong, strict=True)
         ]
+        # An answer that was accepted a moment ago is in no draft yet. Clicks on its mask mean that region in any case.
+        is_same = len(boxes) == len(waiting.latest) == 1 and bool((on_mask[0] | is_negative).all())
+        return _Question(joined, (waiting.prompt_id,), next(iter(waiting.latest)) if is_same else None)
 
-    def _belong(self, image: Image, clicks: Prompt, box: Prompt) -> NDArray[np.bool_]:
-        """Which of the clicks lie in the box; a negative one may lie in the mask that the box alone has, too."""
-        inside = geometry.in_box(clicks.points, box.boxes[0])
-        if not inside.all():
-            for mask in self.services.segmenter.segment(image, box):
-                inside |= (clicks.point_labels == 0) & geometry.on_bitmap(clicks.points, mask.bitmap)
-        return inside
+    def _on_mask(self, image: Image, clicks: Prompt, box: Prompt) -> NDArray[np.bool_]:
+        """Which of the clicks lie on the mask that the box alone has. Bool (N,)."""
+        masks = self.services.segmenter.segment(image, box)
+        on_each = [geometry.on_bitmap(clicks.points, mask.bitmap) for mask in masks]
+        return np.asarray(np.any([np.zeros(len(clicks.points), np.bool_), *on_each], axis=0))
 
-    def _regions(self, masks: list[Mask]) -> Regions:
-        """Regions at the size that the browser saw, which may be the same picture at another scale."""
+    def _regions(self, masks: list[Mask], region_id: str | None) -> Regions:
+        """Regions at the size that the browser saw, which may be the same picture at another scale.
+
+        A single one has `region_id`, where that is given.
+        """
         size = self.request.original_size
         fitted = [
             mask
@@ -114,7 +130,9 @@ class Interaction:
             else replace(mask, bitmap=geometry.resize_bitmap(mask.bitmap, size))
             for mask in masks
         ]
-        return results.regions(fitted, self.request, self.label_config)
+        regions = results.regions(fitted, self.request, self.label_config, AnswerOptions.of(self.services.settings))
+        is_one = len({region["id"] for region in regions}) == 1
+        return [region | {"id": region_id} for region in regions] if region_id and is_one else regions
 
 
 def _check_size(request: PromptRequest, max_pixels: int) -> None:

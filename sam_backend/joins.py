@@ -20,7 +20,7 @@ _MOST_OTHERS = 16
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where prompts belong together."""
+    """Where prompts belong rectangles."""
 
     project: str
     task: str
@@ -45,15 +45,17 @@ class Asked:
         prompt_id: its id.
         shape: where it was then; a prompt that was moved was asked anew.
         at: when, in seconds of the clock.
-        together: the rectangles of the same request, oldest first.
-        answers: the ids of the regions that it was answered with.
+        rectangles: those of the same request, oldest first.
+        answers: the ids of all regions that it was answered with.
+        latest: those of the last answer.
     """
 
     prompt_id: str
     shape: Click | Rectangle
     at: float
-    together: tuple[Rectangle, ...] = ()
+    rectangles: tuple[Rectangle, ...] = ()
     answers: frozenset[str] = frozenset()
+    latest: frozenset[str] = frozenset()
 
 
 class Joins:
@@ -92,10 +94,10 @@ class Joins:
 
     def answer(self, place: Place, prompt_ids: Iterable[str], region_ids: Iterable[str]) -> None:
         """Take note of the regions that prompts were answered with, which is also when their window begins anew."""
-        owners, answers, now = set(prompt_ids), frozenset(region_ids), self._clock()
+        owners, latest, now = set(prompt_ids), frozenset(region_ids), self._clock()
         with self._lock:
             self._places[place] = tuple(
-                replace(one, answers=one.answers | answers, at=now) if one.prompt_id in owners else one
+                replace(one, answers=one.answers | latest, latest=latest, at=now) if one.prompt_id in owners else one
                 for one in self._places.get(place, ())
             )
 
@@ -107,5 +109,5 @@ class Joins:
         kept = {one.prompt_id: one for one in known if shapes.get(one.prompt_id) == one.shape}
         now = self._clock()
         fresh = (Asked(name, shape, now) for name, shape in shapes.items() if name not in kept)
-        here = [replace(one, together=request.rectangles) for one in (*kept.values(), *fresh)]
+        here = [replace(one, rectangles=request.rectangles) for one in (*kept.values(), *fresh)]
         return others, here

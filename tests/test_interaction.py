@@ -133,6 +133,16 @@ def test_a_negative_click_alone_in_the_rectangle_cuts_from_its_mask(
     assert scenes.iou(whole, scene.objects["left"]) >= 0.8
 
 
+def test_a_cut_keeps_the_id_of_the_region_that_it_cuts_and_a_click_beside_the_mask_does_not(
+    shared: Services, scene: Scene
+) -> None:
+    """The rectangle's answer may have been accepted a moment ago, which no draft says yet: it must not come twice."""
+    [whole] = ask(shared, scene, rectangle(*BOX))
+    [cut] = ask(shared, scene, keypoint(ON_THE_OBJECT, positive=False))
+    [other] = ask(shared, scene, keypoint(BESIDE_IT))
+    assert cut["id"] == whole["id"] != other["id"]
+
+
 def test_a_click_outside_of_the_rectangle_stands_alone(shared: Services, scene: Scene, image: Image) -> None:
     ask(shared, scene, rectangle(*BOX))
     assert np.array_equal(only(ask(shared, scene, keypoint(ELSEWHERE))), expected(shared, image, None, (ELSEWHERE, 1)))

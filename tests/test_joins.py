@@ -92,7 +92,7 @@ def test_rectangles_of_one_request_are_remembered_together(joins: Joins) -> None
     ask(joins, request)
     found = joins.ask(Place.of("6.1", 1, request), clicks("k1"), NOTHING)
     assert found is not None
-    assert found.together == request.rectangles
+    assert found.rectangles == request.rectangles
 
 
 def test_an_accepted_rectangle_is_done_with(joins: Joins) -> None:

@@ -8,6 +8,9 @@ does not say who asks. Drafts and annotations lag behind the page by seconds. So
   stands in several of them counts once while it is the same; where it differs it is several regions.
 - Predictions count while there is no draft and no annotation: later on, the page may show none of their regions.
 
+Some regions are left alone: a locked one; one with strokes of the annotator's that are not in its RLE yet; one that a
+relation names, because the editor's page breaks when such a region is suggested anew.
+
 The click corrects a region only when it is the one that the click falls on, or, where it falls on none, the one within
 `margin` pixels of it. Between several there is no guess.
 """
@@ -46,12 +49,15 @@ class Painted:
         control: the brush control that it belongs to.
         labels: the names of its labels, as stored in annotations.
         bitmap: bool (H, W) in original pixels.
+        results: all that stands under its id, as it stands there: the painted one first, then its choices, texts and so
+            on. Accepting a region takes the place of all of them, so an answer must hold them all.
     """
 
     region_id: str
     control: Control
     labels: tuple[str, ...]
     bitmap: NDArray[np.bool_]
+    results: tuple[Mapping[str, Any], ...]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +67,11 @@ class _Candidate:
     region_id: str
     control: Control
     labels: tuple[str, ...]
-    stream: list[int]
+    results: tuple[Mapping[str, Any], ...]
+
+    @property
+    def stream(self) -> list[int]:
+        return self.results[0]["value"]["rle"]  # type: ignore[no-any-return] # `_is_meant` has looked
 
 
 def region_ids(task: Task) -> frozenset[str]:
@@ -118,7 +128,7 @@ def _painted(candidate: _Candidate, size: Size) -> Painted | None:
     except ValueError as error:
         logger.info("The region %r is left out: %s.", candidate.region_id, error)
         return None
-    return Painted(candidate.region_id, candidate.control, candidate.labels, bitmap)
+    return Painted(candidate.region_id, candidate.control, candidate.labels, bitmap, candidate.results)
 
 
 def _candidates(task: Task, request: PromptRequest, config: LabelConfig, size: Size) -> list[_Candidate]:
@@ -130,11 +140,11 @@ def _candidates(task: Task, request: PromptRequest, config: LabelConfig, size: S
     }
     by_id: dict[str, list[_Candidate]] = {}
     cost = 0
-    for raw in (raw for work in _standing(task, request) for raw in _regions(work)):
+    for standing, raw in ((work, raw) for work in _standing(task, request) for raw in _regions(work)):
         control, labels = controls.get(str(raw.get("from_name")), (None, ()))
-        if control is None or not _is_meant(raw, control, labels, request, size):
+        if control is None or not _is_meant(raw, control, labels, request, size) or _is_related(raw["id"], standing):
             continue
-        one = _Candidate(raw["id"], control, labels, raw["value"]["rle"])
+        one = _Candidate(raw["id"], control, labels, (raw, *_beside(raw, standing)))
         known = by_id.setdefault(one.region_id, [])
         if cost <= _MOST_BYTES and not any(other.stream == one.stream for other in known):
             known.append(one)
@@ -171,6 +181,15 @@ def _regions(work: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     return (raw for raw in result if isinstance(raw, Mapping)) if isinstance(result, list) else iter(())
 
 
+def _beside(raw: Mapping[str, Any], work: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """What else stands under the region's id."""
+    return (other for other in _regions(work) if other is not raw and other.get("id") == raw["id"])
+
+
+def _is_related(region_id: str, work: Mapping[str, Any]) -> bool:
+    return any(region_id in (raw.get("from_id"), raw.get("to_id")) for raw in _regions(work))
+
+
 def _labels_for(control: Control, request: PromptRequest) -> tuple[str, ...]:
     """The request's labels as the control stores them: the same name, else the same value; others are left out."""
     names = []
@@ -192,7 +211,8 @@ def _is_meant(
     if not isinstance(value, Mapping) or not isinstance(raw.get("id"), str) or raw.get("readonly") is True:
         return False
     named = value.get(control.kind) or value.get("labels") or []
-    is_painted = value.get("format") == "rle" and isinstance(value.get("rle"), list)
+    has_strokes = bool(value.get("touches") or value.get("maskDataURL"))
+    is_painted = value.get("format") == "rle" and isinstance(value.get("rle"), list) and not has_strokes
     is_here = (raw.get("to_name"), raw.get("type")) == (control.to_name, control.kind)
     is_same = (raw.get("original_height"), raw.get("original_width")) == size
     same_item = raw.get("item_index") == request.item_index

@@ -323,3 +323,31 @@ def test_too_many_regions_are_not_looked_through(caplog: pytest.LogCaptureFixtur
     assert found(task([draft(brush(), *many[:1000])])) == "car"
     assert found(task([draft(brush(), *many)])) is None
     assert "too much" in caplog.text
+
+
+# ---------------------------------------------------------------------------------------------- what is left as it is
+
+
+@pytest.mark.parametrize("strokes", [{"touches": [{"x": 1}]}, {"maskDataURL": "data:image/png;base64,"}])
+def test_a_region_with_strokes_that_are_not_in_its_rle_is_left_alone(strokes: dict[str, Any]) -> None:
+    """The editor keeps an annotator's own strokes beside the RLE until it is submitted; an answer would drop them."""
+    painted = brush()
+    painted["value"] |= strokes
+    assert found(task([draft(painted)])) is None
+    assert found(task([draft(painted | {"value": painted["value"] | dict.fromkeys(strokes)})])) == "car"
+
+
+@pytest.mark.parametrize("ends", [("car", "other"), ("other", "car")])
+def test_a_region_that_a_relation_names_is_left_alone(ends: tuple[str, str]) -> None:
+    """Suggested anew, it would break the editor's page."""
+    relation = {"type": "relation", "from_id": ends[0], "to_id": ends[1]}
+    assert found(task([draft(brush(), relation)])) is None
+    assert found(task([draft(brush(), relation | {"from_id": "b", "to_id": "c"})])) == "car"
+
+
+def test_all_that_stands_under_the_regions_id_is_handed_over_the_painted_one_first() -> None:
+    choice = {"id": "car", "type": "choices", "from_name": "damage", "to_name": "image", "value": {"choices": ["dent"]}}
+    standing = task([draft(choice, brush(meta={"text": ["seen"]}), choice | {"id": "other"})])
+    painted = existing.hit(standing, asked(click(40, 40)), CONFIG, SIZE)
+    assert painted is not None
+    assert list(painted.results) == [brush(meta={"text": ["seen"]}), choice]
