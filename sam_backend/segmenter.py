@@ -7,7 +7,7 @@ from pathlib import Path
 from sam_backend import metrics
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.single_flight import SingleFlight
-from sam_backend.sam import chain, decoder, encoder, masks
+from sam_backend.sam import chain, cleaning, decoder, encoder, masks
 from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import ModelInfo, read_info
 from sam_backend.sam.model import CompiledSam, check_device, compile_model
@@ -107,10 +107,21 @@ class Segmenter:
         with metrics.stage("decode"):
             answer = self._refine(image.digest, embedding, prompt)
         with metrics.stage("upscale"):
-            found = [
-                masks.finish(self.info, embedding, answer, index) for index in self._choose(embedding, answer, prompt)
-            ]
-        return [mask for mask in found if mask.bitmap.any()]
+            chosen = self._choose(embedding, answer, prompt)
+            found = [masks.finish(self.info, embedding, answer, index) for index in chosen]
+            return [self._clean(mask, prompt) for mask in found if mask.bitmap.any()]
+
+    def _clean(self, mask: Mask, prompt: Prompt) -> Mask:
+        settings = self._settings
+        bitmap = cleaning.clean(
+            mask.bitmap,
+            prompt.points,
+            prompt.point_labels,
+            fill_holes=settings.fill_holes,
+            drop_islands=settings.drop_islands,
+            keep_clicked=settings.keep_clicked,
+        )
+        return replace(mask, bitmap=bitmap)
 
     def _refine(self, digest: str, embedding: Embedding, prompt: Prompt) -> LowResMasks:
         """The chain's last answer. What is remembered of it is not decoded again; forgotten steps give equal bytes."""

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -128,6 +129,27 @@ def test_without_the_chain_all_clicks_are_decoded_at_once() -> None:
     (mask,) = segmenter.segment(image, three_clicks())
     answer = decoder.decode(segmenter.load(), segmenter.embed(image), three_clicks())
     assert mask.low_res_logits.tobytes() == answer.logits[0].tobytes()
+
+
+def test_the_settings_choose_and_tidy_the_mask() -> None:
+    image = picture(24)
+    image.rgb[5:25, 130:170] = (200, 60, 40)
+    (best,) = Segmenter(Settings()).segment(image, click(75, 55))
+    (smallest,) = Segmenter(Settings(choose="smallest")).segment(image, click(75, 55))
+    (largest,) = Segmenter(Settings(choose="largest")).segment(image, click(75, 55))
+    every = Segmenter(Settings(choose="all")).segment(image, click(75, 55))
+    assert smallest.bitmap.sum() <= best.bitmap.sum() <= largest.bitmap.sum()
+    assert 1 <= len(every) <= 3
+    assert np.array_equal(every[0].bitmap, best.bitmap)
+    both = Prompt(points=np.array([[75.0, 55], [150, 15]]), point_labels=np.array([1, 1]))
+    (mask,) = Segmenter(Settings()).segment(image, both)
+    (tidy,) = Segmenter(Settings(fill_holes=10**9, drop_islands=10**9)).segment(image, both)
+    assert np.array_equal(tidy.low_res_logits, mask.low_res_logits)
+    assert tidy.bitmap[55, 75] == mask.bitmap[55, 75]
+    parts, _ = cv2.connectedComponents(tidy.bitmap.astype(np.uint8), connectivity=8)
+    holes, _ = cv2.connectedComponents((~np.pad(tidy.bitmap, 1)).astype(np.uint8), connectivity=4)
+    assert parts - 1 <= 2
+    assert holes - 1 == 1
 
 
 def test_the_earlier_mask_guides_the_next_click(segmenter: Segmenter) -> None:
