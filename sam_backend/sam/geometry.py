@@ -133,3 +133,46 @@ def distance(bitmap: NDArray[np.bool_], point: NDArray[np.float64], top: int = 0
 def pixels_under(points: NDArray[np.float64]) -> NDArray[np.int64]:
     """The pixels (N, 2), (x, y), in which points (N, 2) lie."""
     return np.asarray(np.floor(points).astype(np.int64))
+
+
+Rectangle = tuple[int, int, int, int]
+
+
+def window(center: NDArray[np.float64], side: int, original_size: Size) -> Rectangle:
+    """A square crop (left, top, right, bottom) around a point (2,), (x, y) in original pixels.
+
+    It begins at a multiple of a quarter of its side, so that neighbors share one, and lies within the image; where the
+    image is smaller than `side`, so is the crop.
+    """
+    height, width = original_size
+    step = side / 4
+    across, down = min(side, width), min(side, height)
+    begin = np.rint((center - side / 2) / step) * step
+    left, top = np.clip(begin, 0, (width - across, height - down)).astype(np.int64).tolist()
+    return left, top, left + across, top + down
+
+
+def crop_around(corners: NDArray[np.float64], image_size: int) -> tuple[NDArray[np.float64], int]:
+    """Middle (2,) and side of the square to cut out for an object of which some points (N, 2) are known.
+
+    The side is three times the object's, or a little more: `image_size` times a power of the square root of 2, so that
+    objects of similar sizes share crops; never less than `image_size`, because a crop that must be enlarged shows no
+    more.
+    """
+    low, high = corners.min(axis=0), corners.max(axis=0)
+    wanted = 3 * float((high - low).max()) / image_size
+    steps = np.ceil(2 * np.log2(max(wanted, 1.0)))
+    return (low + high) / 2, int(image_size * 2 ** (steps / 2))
+
+
+def low_res_bounds(bitmap: NDArray[np.bool_], original_size: Size) -> NDArray[np.float64]:
+    """Bounds (4,), XYXY in original pixels, of a mask on the part of the low-resolution grid that shows the picture.
+
+    NaN when it is empty.
+    """
+    rows, columns = np.flatnonzero(bitmap.any(1)), np.flatnonzero(bitmap.any(0))
+    if not rows.size:
+        return np.full(4, np.nan)
+    cells = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
+    height, width = original_size
+    return np.asarray(cells * np.tile([width / bitmap.shape[1], height / bitmap.shape[0]], 2))
