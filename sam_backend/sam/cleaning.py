@@ -42,15 +42,24 @@ def clean(
     """
     if not (fill_holes > 1 or drop_islands > 1 or keep_clicked) or not bitmap.any():
         return bitmap
-    cleaned = bitmap.copy()
     x, y, width, height = cv2.boundingRect(bitmap.view(np.uint8))
-    covered = cleaned[y : y + height, x : x + width]
+    rows, columns = slice(y, y + height), slice(x, x + width)
+    if _is_one_part_without_holes(bitmap[rows, columns]):
+        return bitmap
+    cleaned = bitmap.copy()
+    covered = cleaned[rows, columns]
     pixels = geometry.pixels_under(points) - (x, y)
     if fill_holes > 1:
         _fill(covered, pixels[point_labels == 0], fill_holes)
     if drop_islands > 1 or keep_clicked:
         _drop(covered, pixels[point_labels == 1], drop_islands, keep_clicked=keep_clicked)
     return cleaned
+
+
+def _is_one_part_without_holes(covered: Bitmap) -> bool:
+    """Follows outlines, which costs a tenth of labeling pixels."""
+    outlines, _ = cv2.findContours(covered.view(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE)
+    return len(outlines) == 1
 
 
 def _fill(covered: Bitmap, negative: Pixels, below: int) -> None:
