@@ -4,10 +4,13 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sam_backend import metrics
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.single_flight import SingleFlight
-from sam_backend.sam import chain, cleaning, decoder, encoder, masks
+from sam_backend.sam import chain, cleaning, correction, decoder, encoder, masks
 from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import ModelInfo, read_info
 from sam_backend.sam.model import CompiledSam, check_device, compile_model
@@ -110,6 +113,31 @@ class Segmenter:
             chosen = self._choose(embedding, answer, prompt)
             found = [masks.finish(self.info, embedding, answer, index) for index in chosen]
             return [self._clean(mask, prompt) for mask in found if mask.bitmap.any()]
+
+    def correct(self, image: Image, prompt: Prompt, before: NDArray[np.bool_]) -> list[Mask]:
+        """Let the points of a prompt correct a mask that stands; all that they don't point at stays as it is.
+
+        Args:
+            image: the upright image.
+            prompt: its points in the order in which they were asked.
+            before: the mask, bool (H, W) at the image's original size.
+
+        Returns:
+            One mask at the image's original size, or none when nothing is left of it.
+
+        Raises:
+            PromptError: the prompt has no meaning on this image.
+            ModelError: OpenVINO failed.
+        """
+        embedding = self.embed(image)
+
+        def decode(asked: Prompt) -> Mask:
+            answer = self._refine(image.digest, embedding, asked)
+            return masks.finish(self.info, embedding, answer, self._choose(embedding, answer, asked)[0])
+
+        with metrics.stage("decode"):
+            mask = correction.correct(decode, self.info, embedding, before, prompt)
+        return [mask] if mask.bitmap.any() else []
 
     def _clean(self, mask: Mask, prompt: Prompt) -> Mask:
         settings = self._settings

@@ -10,6 +10,7 @@ from sam_backend import logs, settings
 from sam_backend.errors import ModelError, SamBackendError
 from sam_backend.joins import Joins
 from sam_backend.pictures import Picture, Pictures
+from sam_backend.recent import Recent
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
 from sam_backend.warmer import Warmer
@@ -66,6 +67,7 @@ class Services:
     loader: Loader
     warmer: Warmer[Picture]
     joins: Joins
+    recent: Recent
     clicks: ThreadPoolExecutor
 
     def close(self) -> None:
@@ -85,7 +87,8 @@ def build(settings: Settings) -> Services:
     pictures = Pictures(settings)
     warmer = Warmer[Picture](lambda picture: segmenter.embed(pictures.get(picture)), settings.warm_queue)
     clicks = ThreadPoolExecutor(settings.threads, "click")
-    return Services(settings, segmenter, pictures, Loader(segmenter), warmer, Joins(settings.join_seconds), clicks)
+    joins = Joins(settings.join_seconds)
+    return Services(settings, segmenter, pictures, Loader(segmenter), warmer, joins, Recent(), clicks)
 
 
 _shared: Services | None = None

@@ -14,7 +14,9 @@ import pytest
 from sam_backend import services
 from sam_backend.backend import SamBackend
 from sam_backend.errors import PromptError
-from sam_backend.labelstudio import images
+from sam_backend.joins import Joins
+from sam_backend.labelstudio import images, rle
+from sam_backend.recent import Recent
 from sam_backend.sam.types import Image, Prompt
 from sam_backend.services import Services
 from sam_backend.settings import Settings
@@ -47,7 +49,7 @@ def built() -> Iterator[Services]:
 def with_settings(built: Services, **changes: Any) -> Services:
     """The same services, their settings and what they remember of prompts apart."""
     settings = built.settings.model_copy(update=changes)
-    return replace(built, settings=settings, joins=type(built.joins)(settings.join_seconds))
+    return replace(built, settings=settings, joins=Joins(settings.join_seconds), recent=Recent())
 
 
 @pytest.fixture
@@ -71,8 +73,8 @@ def ask(
     shared: Services,
     scene: Scene,
     *prompts: dict[str, Any],
-    project: str = "6.1",
-    seen: tuple[int, int] = SIZE,
+    project: Any = "6.1",
+    seen: Any = SIZE,
     **task: Any,
 ) -> Regions:
     """The regions of one answer."""
@@ -83,7 +85,7 @@ def ask(
     return list(prediction["result"])
 
 
-def in_pixels(place: tuple[float, float]) -> list[float]:
+def in_pixels(place: tuple[float, ...]) -> list[float]:
     return [place[0] / 100 * SIZE[1], place[1] / 100 * SIZE[0]]
 
 
@@ -208,6 +210,122 @@ def test_or_each_of_them_and_a_click_refines_the_one_that_it_is_in(built: Servic
     assert np.array_equal(refined, expected(each, image, BOX, (BESIDE_IT, 0)))
     assert np.array_equal(same, right)
     assert len({region["id"] for region in regions}) == 2
+
+
+# --------------------------------------------------------------------------------------------- correcting what is there
+
+
+def standing(bitmap: Bitmap, name: str = "sam-accepted", **more: Any) -> dict[str, Any]:
+    """A brush region as it stands in a draft."""
+    return {
+        "id": name,
+        "type": "brushlabels",
+        "from_name": "brush",
+        "to_name": "image",
+        "origin": "manual",
+        "original_width": SIZE[1],
+        "original_height": SIZE[0],
+        "image_rotation": 0,
+        "value": {"format": "rle", "rle": rle.encode(bitmap), "brushlabels": ["Airplane"]},
+    } | more
+
+
+def drafts(*results: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{"id": 1, "annotation": None, "result": list(results)}]
+
+
+@pytest.fixture(scope="module")
+def both(scene: Scene) -> Bitmap:
+    """Two objects in one region, as a careless mask has them."""
+    return scene.objects["left"] | scene.objects["top"]
+
+
+@pytest.mark.parametrize("place", ["drafts", "annotations", "predictions"])
+def test_a_negative_click_cuts_a_piece_off_a_region_that_stands(
+    shared: Services, scene: Scene, both: Bitmap, place: str
+) -> None:
+    [region] = ask(shared, scene, keypoint((46.0, 12.0), positive=False), **{place: drafts(standing(both))})
+    cut = recordings.bitmap(region)
+    assert region["id"] == "sam-accepted"
+    assert np.array_equal(cut & scene.objects["left"], scene.objects["left"])
+    assert (cut & scene.objects["top"]).sum() < 0.1 * scene.objects["top"].sum()
+
+
+def test_a_positive_click_on_a_region_adds_to_it_or_leaves_it_and_never_takes_away(
+    shared: Services, scene: Scene
+) -> None:
+    half = scene.objects["left"].copy()
+    half[:, : int(0.35 * SIZE[1])] = False
+    beside = (100 * (0.35 * SIZE[1] - 2) / SIZE[1], 40.0)
+    [region] = ask(shared, scene, keypoint(beside), drafts=drafts(standing(half)))
+    grown = recordings.bitmap(region)
+    assert region["id"] == "sam-accepted"
+    assert np.array_equal(grown & half, half)
+    assert scenes.iou(grown, scene.objects["left"]) > scenes.iou(half, scene.objects["left"]) + 0.2
+
+
+def test_what_stands_under_the_regions_id_comes_back_with_it(shared: Services, scene: Scene, both: Bitmap) -> None:
+    """Accepting it replaces everything that has the id: what is not in the answer would be lost."""
+    choice = {
+        "id": "sam-accepted",
+        "type": "choices",
+        "from_name": "c",
+        "to_name": "image",
+        "value": {"choices": ["x"]},
+    }
+    painted = standing(both, meta={"text": ["seen"]})
+    painted["value"]["brushlabels"] = ["Airplane"]
+    region, beside = ask(shared, scene, keypoint((46.0, 12.0), positive=False), drafts=drafts(choice, painted))
+    assert region["meta"] == {"text": ["seen"]}
+    assert beside == choice
+
+
+def test_correcting_can_be_turned_off(built: Services, scene: Scene, both: Bitmap) -> None:
+    apart = with_settings(built, correct=False)
+    assert ask(apart, scene, keypoint((46.0, 12.0), positive=False), drafts=drafts(standing(both))) == []
+
+
+@pytest.mark.parametrize("other", [{"label": "Car"}, {"image": "second"}], ids=["label", "image"])
+def test_a_region_of_another_label_or_image_is_not_corrected(
+    shared: Services, scene: Scene, both: Bitmap, other: dict[str, str]
+) -> None:
+    region = standing(both, to_name=other.get("image", "image"))
+    region["value"]["brushlabels"] = [other.get("label", "Airplane")]
+    assert ask(shared, scene, keypoint((46.0, 12.0), positive=False), drafts=drafts(region)) == []
+
+
+def test_a_mask_that_was_accepted_a_moment_ago_can_be_cut_before_the_draft_says_so(
+    shared: Services, scene: Scene
+) -> None:
+    [region] = ask(shared, scene, keypoint(ON_THE_OBJECT, name="k1"))
+    [cut] = ask(shared, scene, keypoint(ON_THE_OBJECT, positive=False, name="k2"))
+    assert cut["id"] == region["id"]
+    assert not (recordings.bitmap(cut) & ~recordings.bitmap(region)).any()
+
+
+def test_a_second_cut_keeps_the_first_while_the_draft_still_lacks_it(
+    shared: Services, scene: Scene, both: Bitmap
+) -> None:
+    three = standing(both | scene.objects["bottom left"])
+    [first] = ask(shared, scene, keypoint((46.0, 12.0), positive=False, name="k1"), drafts=drafts(three))
+    [second] = ask(shared, scene, keypoint((8.0, 62.0), positive=False, name="k2"), drafts=drafts(three))
+    left = recordings.bitmap(second)
+    assert first["id"] == second["id"] == "sam-accepted"
+    assert (left & scene.objects["top"]).sum() < 0.1 * scene.objects["top"].sum()
+    assert (left & scene.objects["bottom left"]).sum() < 0.1 * scene.objects["bottom left"].sum()
+    assert np.array_equal(left & scene.objects["left"], scene.objects["left"])
+
+
+def test_two_cuts_that_wait_together_are_both_made_on_what_stands(shared: Services, scene: Scene, both: Bitmap) -> None:
+    three = standing(both | scene.objects["bottom left"])
+    cuts = [keypoint((46.0, 12.0), positive=False, name="k1"), keypoint((8.0, 62.0), positive=False, name="k2")]
+    ask(shared, scene, cuts[0], drafts=drafts(three))
+    together = only(ask(shared, scene, *cuts, drafts=drafts(three)))
+    alone = only(ask(with_settings(shared), scene, *cuts, drafts=drafts(three)))
+    assert np.array_equal(together, alone)
+
+
+# ------------------------------------------------------------------------------------------------------- sizes, numbers
 
 
 @pytest.mark.parametrize("seen", [(200, 300), (800, 1200), (133, 200)])

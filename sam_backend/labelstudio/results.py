@@ -5,7 +5,7 @@ be a number, the origin one that it knows, a mask of the image's natural size, t
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sam_backend.labelstudio import bitmask, outlines, rle, shapes
@@ -51,17 +51,19 @@ def regions(
     return found
 
 
-def corrected(mask: Mask, request: PromptRequest, control: Control, labels: Sequence[str], region_id: str) -> Region:
-    """A brush region that takes the place of the one that has this id.
+def corrected(mask: Mask, results: Sequence[Mapping[str, Any]]) -> list[Region]:
+    """A brush region with another mask; it takes the place of the one whose results these are.
+
+    Accepting it replaces all that stands under its id, so everything comes back as it was but for the mask: labels,
+    meta, choices, texts.
 
     Args:
-        mask: a mask that is not empty, at the upright image's size (H, W).
-        request: what was asked.
-        control: the region's control, a `<BrushLabels>` or `<Brush>`.
-        labels: the region's labels, as annotations store them.
-        region_id: the region's id.
+        mask: a mask at the upright image's size (H, W).
+        results: all results with the region's id, the painted one first.
     """
-    return _result(mask, request, control, region_id, _brush(mask) | _labelled(control, labels))
+    painted, *beside = results
+    value = {**painted["value"], "format": "rle", "rle": rle.encode(mask.bitmap)}
+    return [{**painted, "origin": "manual", "score": _finite(mask.score), "value": value}, *map(dict, beside)]
 
 
 def prediction(result: Sequence[Region], score: float, model_version: str) -> dict[str, Any]:

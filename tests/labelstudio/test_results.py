@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -277,9 +278,13 @@ def test_labels_of_a_labels_control_make_a_second_result_of_the_region() -> None
     assert len(answers(found, "Boat")) == 1
 
 
-def test_a_corrected_region_keeps_its_id_and_its_labels() -> None:
+def test_a_corrected_region_keeps_all_that_stands_under_its_id_but_for_the_mask() -> None:
     asked = request(PLAIN, "Car", item_index=1)
-    region = results.corrected(mask(), asked, PLAIN.answers[0], ["Car", "Red"], "Ab3_x9-Zq1")
-    plain = results.regions([mask()], asked, PLAIN)[0]
-    value = plain["value"] | {"brushlabels": ["Car", "Red"]}
-    assert region == plain | {"id": "Ab3_x9-Zq1", "value": value}
+    [painted] = results.regions([mask()], asked, PLAIN)
+    standing = painted | {"id": "Ab3_x9-Zq1", "origin": "prediction", "meta": {"text": ["seen"]}, "parentID": "b"}
+    choice = {"id": "Ab3_x9-Zq1", "type": "choices", "value": {"choices": ["dent"]}}
+    smaller = replace(mask(), bitmap=np.roll(mask().bitmap, 1, axis=1), score=0.5)
+    [region, beside] = results.corrected(smaller, [standing, choice])
+    value = painted["value"] | {"rle": rle.encode(smaller.bitmap)}
+    assert region == standing | {"origin": "manual", "score": 0.5, "value": value}
+    assert beside == choice
