@@ -199,7 +199,8 @@ def test_a_click_on_two_tasks_is_refused(service: Service) -> None:
         ("/data/upload/1/slow.png", 504, "ImageTimeoutError"),
         ("file:///etc/passwd", 400, "ImageUrlError"),
         ("ftp://127.0.0.1/a.png", 400, "ImageUrlError"),
-        ("s3://bucket/a.png", 400, "ImageUrlError"),
+        ("s3://bucket/a.png", 502, "ImageUnavailableError"),
+        ("hdfs://bucket/a.png", 400, "ImageUrlError"),
     ],
 )
 def test_an_image_that_cannot_be_had_is_a_named_error(service: Service, path: str, status: int, name: str) -> None:
