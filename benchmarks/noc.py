@@ -128,11 +128,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenes", type=int, default=200)
     parser.add_argument("--clicks", type=int, default=MOST, help="prompts after which an object is given up")
-    parser.add_argument("--short", action="store_true", help="3 scenes, 4 prompts: only whether it runs")
+    parser.add_argument("--short", action="store_true", help="2 scenes, 3 prompts: only whether it runs")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args(arguments)
     if options.short:
-        options.scenes, options.clicks = 3, 4
+        options.scenes, options.clicks = 2, 3
     return options
 
 
