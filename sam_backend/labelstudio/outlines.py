@@ -79,16 +79,27 @@ def simplified(ring: Ring, tolerance: float, most_points: int) -> Ring:
     polygon = shapely.Polygon(ring)
     step = min(tolerance, polygon.area / polygon.length / 2)  # area / length is half of the mean thickness
     points = fewer = _simplify(ring, step)
-    while len(fewer) > most_points:
+    extent = np.ptp(ring, 0).max()
+    while len(fewer) > most_points and step < extent:
         step = max(1.25 * step, 0.1)
         fewer = _simplify(points, step)
-    return fewer
+    return fewer if len(fewer) <= most_points else _hull(ring, most_points)
 
 
 def _simplify(ring: Ring, step: float) -> Ring:
     """Keep the ring simple, and at least three points of it."""
     points: Ring = shapely.get_coordinates(shapely.simplify(shapely.Polygon(ring), step))[:-1]
     return points
+
+
+def _hull(ring: Ring, most_points: int) -> Ring:
+    """That many corners of the ring's convex hull: for the few rings that stay simple only with more points.
+
+    Any corners of a convex polygon make one.
+    """
+    corners: Ring = shapely.get_coordinates(shapely.convex_hull(shapely.Polygon(ring)))[:-1]
+    count = min(len(corners), most_points)
+    return corners[np.arange(count) * len(corners) // count]
 
 
 def _largest(contours: Sequence[NDArray[Any]]) -> list[NDArray[Any]]:

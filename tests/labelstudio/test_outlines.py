@@ -110,13 +110,22 @@ def test_pixels_that_touch_at_a_corner_are_one_part_and_holes_are_filled() -> No
 
 
 def test_a_large_object_keeps_its_shape() -> None:
-    bitmap = drawn((300, 400), (200, 150), (120, 80), 30)
+    bitmap = drawn((150, 200), (100, 75), (60, 40), 30)
     [ring] = outlines.polygons(bitmap, 1, 200)
-    assert len(ring) < 60
-    assert area_of_difference([ring], bitmap) < 0.015 * bitmap.sum()
+    assert len(ring) < 40
+    assert area_of_difference([ring], bitmap) < 0.03 * bitmap.sum()
     [rough] = outlines.polygons(bitmap, 1, 12)
     assert len(rough) <= 12
     assert area_of_difference([rough], bitmap) < 0.08 * bitmap.sum()
+
+
+def test_a_ring_that_cannot_be_simplified_to_so_few_points_becomes_its_hull() -> None:
+    hook = np.array([(11, 0), (6, 2), (6, 5), (12, 9), (5, 11), (6, 7), (0, 7), (1, 12), (15, 9), (9, 3)])
+    assert len(shapely.get_coordinates(shapely.simplify(shapely.Polygon(hook), 1e6))) - 1 > 3
+    ring = outlines.simplified(hook, 1, 3)
+    assert len(ring) == 3
+    assert shapely.Polygon(ring).is_valid
+    assert {tuple(point) for point in ring} <= {tuple(point) for point in hook}
 
 
 def test_of_too_many_parts_the_largest_are_kept_and_the_log_says_so(caplog: pytest.LogCaptureFixture) -> None:
