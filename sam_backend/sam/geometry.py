@@ -165,8 +165,8 @@ def crop_around(corners: NDArray[np.float64], image_size: int) -> tuple[NDArray[
     return (low + high) / 2, int(image_size * 2 ** (steps / 2))
 
 
-def low_res_bounds(bitmap: NDArray[np.bool_], original_size: Size) -> NDArray[np.float64]:
-    """Bounds (4,), XYXY in original pixels, of a mask on the part of the low-resolution grid that shows the picture.
+def bounds(bitmap: NDArray[np.bool_], original_size: Size) -> NDArray[np.float64]:
+    """Bounds (4,), XYXY in original pixels, of a mask (h, w) that shows all of the picture, at any scale.
 
     NaN when it is empty.
     """
@@ -176,3 +176,27 @@ def low_res_bounds(bitmap: NDArray[np.bool_], original_size: Size) -> NDArray[np
     cells = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
     height, width = original_size
     return np.asarray(cells * np.tile([width / bitmap.shape[1], height / bitmap.shape[0]], 2))
+
+
+def shares(bitmap: NDArray[np.bool_], input_size: Size, grid: Size, image_size: int) -> NDArray[np.float32]:
+    """How much of each cell of the low-resolution `grid` (h, w) a mask (H, W) covers: `upscale`'s way back.
+
+    Returns:
+        float32 (h, w) of 0 to 1; 0 on the padding.
+    """
+    square = np.zeros((image_size, image_size), np.float32)
+    interpolation = cv2.INTER_AREA if input_size[0] * input_size[1] < bitmap.size else cv2.INTER_LINEAR
+    resized = cv2.resize(bitmap.astype(np.float32), (input_size[1], input_size[0]), interpolation=interpolation)
+    square[: input_size[0], : input_size[1]] = resized
+    return np.asarray(cv2.resize(square, (grid[1], grid[0]), interpolation=cv2.INTER_AREA), np.float32)
+
+
+def cells_per_pixel(original_size: Size, input_size: Size, image_size: int, grid: Size) -> NDArray[np.float64]:
+    """(x, y): cells of the low-resolution `grid` (h, w) on an original pixel's side; points scale by it, unrounded."""
+    pixels = np.array([input_size[1] / original_size[1], input_size[0] / original_size[0]])
+    return pixels * (grid[1] / image_size, grid[0] / image_size)
+
+
+def half_cell(cells_per_pixel: NDArray[np.float64]) -> int:
+    """Half of a cell's side in whole original pixels, at least 1."""
+    return max(1, round(0.5 / float(cells_per_pixel.max())))
