@@ -28,8 +28,8 @@ class AnswerSettings(BaseModel):
         ",".join(ANSWERS),
         validation_alias="SAM_ANSWER",
         description=(
-            "Which kind of region answers where a label config has controls of several: the first of these that "
-            "offers the label. Kinds that are left out are never answered with."
+            "Which kind of region answers where a label config has controls of several: the one that offers the label, "
+            "of equals the first of these. Kinds that are left out are never answered with."
         ),
     )
     polygon_tolerance: float = Field(

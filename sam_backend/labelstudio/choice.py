@@ -85,7 +85,7 @@ def choose(request: PromptRequest, config: LabelConfig, options: AnswerOptions) 
     asking = ("rectangle", True)
     if (allowed[0].answer, allowed[0].smart) != asking:
         allowed = [control for control in allowed if (control.answer, control.smart) != asking]
-    chosen = max((_choice(request, config, control) for control in allowed), key=lambda choice: len(choice.labels))
+    chosen = max((for_control(request, config, control) for control in allowed), key=lambda choice: len(choice.labels))
     _report(request, config, chosen)
     return chosen
 
@@ -98,8 +98,8 @@ def _left_out(controls: tuple[Control, ...], options: AnswerOptions) -> LabelCon
     )
 
 
-def _choice(request: PromptRequest, config: LabelConfig, control: Control) -> Choice:
-    """The control, with the `<Labels>` that offers most where it has no labels of its own."""
+def for_control(request: PromptRequest, config: LabelConfig, control: Control) -> Choice:
+    """The control and the request's labels that it offers; what has no labels of its own, with the best `<Labels>`."""
     if control.has_labels:
         return Choice(control, _offered(request, config, control))
     sources = (one for one in config.labels if one.to_name == control.to_name and not control.kind.endswith("labels"))

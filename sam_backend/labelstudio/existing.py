@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.labelstudio import rle
+from sam_backend.labelstudio import choice, rle
 from sam_backend.labelstudio.config import Control, LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
+from sam_backend.labelstudio.regions import labels_beside, names
 from sam_backend.sam import geometry
 from sam_backend.sam.types import Size
 
@@ -134,7 +135,7 @@ def _painted(candidate: _Candidate, size: Size) -> Painted | None:
 def _candidates(task: Task, request: PromptRequest, config: LabelConfig, size: Size) -> list[_Candidate]:
     """The regions that the request may mean, each once."""
     controls = {
-        control.name: (control, _labels_for(control, request))
+        control.name: (control, choice.for_control(request, config, control).labels)
         for control in config.answers_for(request.control.to_name)
         if control.kind in BRUSH_KINDS
     }
@@ -142,7 +143,9 @@ def _candidates(task: Task, request: PromptRequest, config: LabelConfig, size: S
     cost = 0
     for standing, raw in ((work, raw) for work in _standing(task, request) for raw in _regions(work)):
         control, labels = controls.get(str(raw.get("from_name")), (None, ()))
-        if control is None or not _is_meant(raw, control, labels, request, size) or _is_related(raw["id"], standing):
+        if control is None or not _is_meant(raw, control, request, size):
+            continue
+        if _is_related(raw["id"], standing) or sorted(_named(raw, control, standing)) != sorted(labels):
             continue
         one = _Candidate(raw["id"], control, labels, (raw, *_beside(raw, standing)))
         known = by_id.setdefault(one.region_id, [])
@@ -190,31 +193,20 @@ def _is_related(region_id: str, work: Mapping[str, Any]) -> bool:
     return any(region_id in (raw.get("from_id"), raw.get("to_id")) for raw in _regions(work))
 
 
-def _labels_for(control: Control, request: PromptRequest) -> tuple[str, ...]:
-    """The request's labels as the control stores them: the same name, else the same value; others are left out."""
-    names = []
-    for name in request.labels:
-        asked = request.control.label(name)
-        found = control.label(name) or (control.label(asked.value) if asked else None)
-        if found:
-            names.append(found.stored)
-        elif control.labels_from and control.labels_from == request.control.labels_from:
-            names.append(name)
-    return tuple(names)
+def _named(raw: Mapping[str, Any], control: Control, work: Mapping[str, Any]) -> tuple[str, ...]:
+    """The region's labels: its own, or those that a `<Labels>` gave it."""
+    value = raw["value"]
+    return names(value.get(control.kind) or value.get("labels")) or labels_beside(raw, list(_regions(work)))
 
 
-def _is_meant(
-    raw: Mapping[str, Any], control: Control, labels: tuple[str, ...], request: PromptRequest, size: Size
-) -> bool:
-    """Whether a region can be changed, is a painted one of that control, and of the request's image and label."""
+def _is_meant(raw: Mapping[str, Any], control: Control, request: PromptRequest, size: Size) -> bool:
+    """Whether a region can be changed, is a painted one of that control, and of the request's image."""
     value = raw.get("value")
     if not isinstance(value, Mapping) or not isinstance(raw.get("id"), str) or raw.get("readonly") is True:
         return False
-    named = value.get(control.kind) or value.get("labels") or []
     has_strokes = bool(value.get("touches") or value.get("maskDataURL"))
     is_painted = value.get("format") == "rle" and isinstance(value.get("rle"), list) and not has_strokes
     is_here = (raw.get("to_name"), raw.get("type")) == (control.to_name, control.kind)
     is_same = (raw.get("original_height"), raw.get("original_width")) == size
     same_item = raw.get("item_index") == request.item_index
-    same_labels = isinstance(named, list) and sorted(map(str, named)) == sorted(labels)
-    return is_painted and is_here and is_same and same_item and same_labels
+    return is_painted and is_here and is_same and same_item

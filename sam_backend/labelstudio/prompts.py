@@ -128,7 +128,7 @@ def _read(result: list[Any], config: LabelConfig) -> tuple[list[Region], list[st
         if control is None:
             continue
         try:
-            found.append(regions.read(raw, control))
+            found.append(regions.read(raw, control, result))
         except MalformedError as error:
             logger.warning("The prompt %r is left out: %s.", raw.get("id"), error)
             problems.append(str(error))

@@ -5,7 +5,7 @@ The image's pixels are those of the browser, whatever the rotation of the view; 
 
 import math
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,8 +93,13 @@ def control_of(raw: Any, config: LabelConfig) -> Control | None:
     return None if is_ordinary else control
 
 
-def read(raw: Mapping[str, Any], control: Control) -> Region:
+def read(raw: Mapping[str, Any], control: Control, beside: Sequence[Any] = ()) -> Region:
     """Read a region of that control.
+
+    Args:
+        raw: the region.
+        control: its control, from `control_of`.
+        beside: all regions of the request: the labels of a control without any stand in another one of the same id.
 
     Raises:
         MalformedError: a coordinate is missing, no number, or far outside of the image; a rectangle has no area.
@@ -106,7 +111,7 @@ def read(raw: Mapping[str, Any], control: Control) -> Region:
     return Region(
         region_id=region_id if isinstance(region_id, str) else None,
         control=control,
-        labels=_labels(value, control),
+        labels=_labels(value, control) or labels_beside(raw, beside),
         shape=_click(raw, value) if control.kind in POINT_KINDS else _rectangle(value),
         item_index=_item_index(raw),
         original_size=_original_size(raw),
@@ -132,7 +137,20 @@ def _rectangle(value: Mapping[str, Any]) -> Rectangle:
 
 
 def _labels(value: Mapping[str, Any], control: Control) -> tuple[str, ...]:
-    labels = value.get(control.kind) or value.get("labels")
+    return names(value.get(control.kind) or value.get("labels"))
+
+
+def labels_beside(raw: Mapping[str, Any], beside: Sequence[Any]) -> tuple[str, ...]:
+    """The labels that a `<Labels>` gave to the region: a result of its own with the region's id."""
+    for other in beside:
+        if isinstance(other, Mapping) and (other.get("type"), other.get("id")) == ("labels", raw.get("id")):
+            labels = other["value"].get("labels") if isinstance(other.get("value"), Mapping) else None
+            return names(labels)
+    return ()
+
+
+def names(labels: object) -> tuple[str, ...]:
+    """The names in a list of labels; what is no list has none."""
     return tuple(label for label in labels if isinstance(label, str)) if isinstance(labels, list) else ()
 
 

@@ -351,3 +351,17 @@ def test_all_that_stands_under_the_regions_id_is_handed_over_the_painted_one_fir
     painted = existing.hit(standing, asked(click(40, 40)), CONFIG, SIZE)
     assert painted is not None
     assert list(painted.results) == [brush(meta={"text": ["seen"]}), choice]
+
+
+def test_the_label_of_a_plain_brush_stands_beside_it() -> None:
+    label_config = config.parse("""<View><Image name="image" value="$image"/><Brush name="plain" toName="image"/>
+      <Labels name="labels" toName="image"><Label value="Car"/><Label value="Boat"/></Labels>
+      <KeyPointLabels name="points" toName="image"><Label value="Car"/><Label value="Boat"/></KeyPointLabels></View>""")
+    painted = brush(type="brush", from_name="plain")
+    del painted["value"]["brushlabels"]
+    labelled = painted | {"type": "labels", "from_name": "labels", "value": {"labels": ["Car"]}}
+    standing = task([draft(painted, labelled)])
+    for label, corrected in (("Car", True), ("Boat", False)):
+        request = prompts.parse({"result": [click(40, 40, label=label)]}, label_config)
+        assert request is not None
+        assert (existing.hit(standing, request, label_config, SIZE) is not None) == corrected

@@ -318,3 +318,18 @@ def test_any_json_is_a_request_or_a_named_error(regions: list[Any]) -> None:
         if request is not None and (request.original_size is None or min(request.original_size) > 0):
             prompt = prompts.to_prompt(request, request.original_size or SIZE)
             assert np.isfinite(prompt.points).all()
+
+
+@pytest.mark.parametrize("value", [{"labels": ["Car"]}, {"labels": "Car"}, None])
+def test_the_label_of_a_rectangle_without_labels_of_its_own_stands_beside_it(value: Any) -> None:
+    """So does the editor send a smart `<Rectangle>` that a `<Labels>` gave its label."""
+    found = config.parse("""<View><Image name="image" value="$image"/><Brush name="brush" toName="image"/>
+      <Labels name="labels" toName="image"><Label value="Car"/></Labels>
+      <Rectangle name="plain" toName="image" smart="true"/></View>""")
+    shape = box() | {"from_name": "plain", "type": "rectangle"}
+    del shape["value"]["rectanglelabels"]
+    labelled = shape | {"from_name": "labels", "type": "labels", "value": value}
+    request = prompts.parse({"result": [shape, labelled]}, found)
+    assert request is not None
+    assert request.labels == (("Car",) if value == {"labels": ["Car"]} else ())
+    assert request.rectangle is not None
