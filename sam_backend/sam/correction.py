@@ -151,7 +151,7 @@ def _remove(
 
 def _share(part: Bitmap, of: Bitmap) -> float:
     """Which share of a mask lies on another."""
-    return int((part & of).sum()) / max(1, int(part.sum()))
+    return int(np.count_nonzero(part & of)) / max(1, int(np.count_nonzero(part)))
 
 
 def _inside(mask_input: NDArray[np.float32]) -> Bitmap:
@@ -202,11 +202,18 @@ def _part(region: Bitmap, point: Points, rim: int) -> Bitmap | None:
     whole = _component(region, point)
     if whole is None or not rim:
         return whole
+    left, top, width, height = cv2.boundingRect(whole.astype(np.uint8))
+    # A pixel of outside all around, where the picture goes on, so that the part's own border is one.
+    there = slice(max(0, top - 1), top + height + 1), slice(max(0, left - 1), left + width + 1)
+    whole[there] = _without_rim(whole[there], point - (there[1].start, there[0].start), rim)
+    return whole
+
+
+def _without_rim(whole: Bitmap, point: Points, rim: int) -> Bitmap:
+    """What is left of a part, where the point is, when all that is at most twice as thick as `rim` falls off."""
     kernel = np.ones((2 * rim + 1, 2 * rim + 1), np.uint8)
     solid = _component(cv2.morphologyEx(whole.astype(np.uint8), cv2.MORPH_OPEN, kernel) > 0, point)
-    if solid is None:
-        return whole
-    return np.asarray(whole & (cv2.dilate(solid.astype(np.uint8), kernel) > 0))
+    return whole if solid is None else np.asarray(whole & (cv2.dilate(solid.astype(np.uint8), kernel) > 0))
 
 
 def _component(region: Bitmap, point: Points) -> Bitmap | None:

@@ -186,8 +186,8 @@ def shares(bitmap: NDArray[np.bool_], input_size: Size, grid: Size, image_size: 
     """
     square = np.zeros((image_size, image_size), np.float32)
     interpolation = cv2.INTER_AREA if input_size[0] * input_size[1] < bitmap.size else cv2.INTER_LINEAR
-    resized = cv2.resize(bitmap.astype(np.float32), (input_size[1], input_size[0]), interpolation=interpolation)
-    square[: input_size[0], : input_size[1]] = resized
+    resized = cv2.resize(bitmap.astype(np.uint8) * 255, (input_size[1], input_size[0]), interpolation=interpolation)
+    square[: input_size[0], : input_size[1]] = resized / np.float32(255)
     return np.asarray(cv2.resize(square, (grid[1], grid[0]), interpolation=cv2.INTER_AREA), np.float32)
 
 
