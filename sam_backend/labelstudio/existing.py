@@ -68,11 +68,12 @@ class _Candidate:
     region_id: str
     control: Control
     labels: tuple[str, ...]
-    results: tuple[Mapping[str, Any], ...]
+    raw: Mapping[str, Any]
+    work: Mapping[str, Any]
 
     @property
     def stream(self) -> list[int]:
-        return self.results[0]["value"]["rle"]  # type: ignore[no-any-return] # `_is_meant` has looked
+        return self.raw["value"]["rle"]  # type: ignore[no-any-return] # `_is_meant` has looked
 
 
 def region_ids(task: Task) -> frozenset[str]:
@@ -124,12 +125,17 @@ def _distance(candidate: _Candidate, point: NDArray[np.float64], size: Size) -> 
 
 
 def _painted(candidate: _Candidate, size: Size) -> Painted | None:
+    if _is_related(candidate.region_id, candidate.work):
+        logger.info("The region %r is in a relation; it is not corrected.", candidate.region_id)
+        return None
     try:
         bitmap = rle.decode(candidate.stream, size)
     except ValueError as error:
         logger.info("The region %r is left out: %s.", candidate.region_id, error)
         return None
-    return Painted(candidate.region_id, candidate.control, candidate.labels, bitmap, candidate.results)
+    return Painted(
+        candidate.region_id, candidate.control, candidate.labels, bitmap, (candidate.raw, *_beside(candidate))
+    )
 
 
 def _candidates(task: Task, request: PromptRequest, config: LabelConfig, size: Size) -> list[_Candidate]:
@@ -145,9 +151,9 @@ def _candidates(task: Task, request: PromptRequest, config: LabelConfig, size: S
         control, labels = controls.get(str(raw.get("from_name")), (None, ()))
         if control is None or not _is_meant(raw, control, request, size):
             continue
-        if _is_related(raw["id"], standing) or sorted(_named(raw, control, standing)) != sorted(labels):
+        if sorted(_named(raw, control, standing)) != sorted(labels):
             continue
-        one = _Candidate(raw["id"], control, labels, (raw, *_beside(raw, standing)))
+        one = _Candidate(raw["id"], control, labels, raw, standing)
         known = by_id.setdefault(one.region_id, [])
         if cost <= _MOST_BYTES and not any(other.stream == one.stream for other in known):
             known.append(one)
@@ -184,9 +190,9 @@ def _regions(work: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     return (raw for raw in result if isinstance(raw, Mapping)) if isinstance(result, list) else iter(())
 
 
-def _beside(raw: Mapping[str, Any], work: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _beside(one: _Candidate) -> Iterator[Mapping[str, Any]]:
     """What else stands under the region's id."""
-    return (other for other in _regions(work) if other is not raw and other.get("id") == raw["id"])
+    return (other for other in _regions(one.work) if other is not one.raw and other.get("id") == one.region_id)
 
 
 def _is_related(region_id: str, work: Mapping[str, Any]) -> bool:
