@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from sam_backend import metrics
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.single_flight import SingleFlight
-from sam_backend.sam import chain, cleaning, correction, decoder, encoder, masks
+from sam_backend.sam import chain, cleaning, correction, decoder, encoder, geometry, masks, views
 from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import ModelInfo, read_info
+from sam_backend.sam.magnifier import Magnifier
 from sam_backend.sam.model import CompiledSam, check_device, compile_model
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
 from sam_backend.settings import BUILTIN_MODEL, Settings
@@ -36,6 +37,7 @@ class Segmenter:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.info: ModelInfo = read_info(model_folder(settings))
+        self._magnifier = Magnifier(self.info.image_size, settings.crop_below)
         check_device(settings.device)
         self._compiled: CompiledSam | None = None
         self._compiling = threading.Lock()
@@ -106,13 +108,12 @@ class Segmenter:
         """
         if chain.is_empty(prompt):
             return []
-        embedding = self.embed(image)
-        with metrics.stage("decode"):
-            answer = self._refine(image.digest, embedding, prompt)
+        view = self._magnifier.choose(image, prompt, self._find)
+        shown = view.into(prompt)
+        embedding, answer, chosen = self._answer(view.image, shown)
         with metrics.stage("upscale"):
-            chosen = self._choose(embedding, answer, prompt)
             found = [masks.finish(self.info, embedding, answer, index) for index in chosen]
-            return [self._clean(mask, prompt) for mask in found if mask.bitmap.any()]
+            return [view.back(self._clean(mask, shown)) for mask in found if mask.bitmap.any()]
 
     def correct(self, image: Image, prompt: Prompt, before: NDArray[np.bool_]) -> list[Mask]:
         """Let the points of a prompt correct a mask that stands; all that they don't point at stays as it is.
@@ -126,30 +127,46 @@ class Segmenter:
             One mask at the image's original size, or none when nothing is left of it.
 
         Raises:
-            PromptError: the prompt has no meaning on this image.
-            ModelError: OpenVINO failed.
+            PromptError, ModelError: as `segment`.
         """
-        embedding = self.embed(image)
+        view = self._magnifier.around(image, geometry.bounds(before, image.original_size), prompt.points)
+        mask = self._correct(view, prompt, before)
+        if view.breaks(geometry.bounds(mask.bitmap, image.original_size)):
+            mask = self._correct(views.whole(image), prompt, before)
+        return [mask] if mask.bitmap.any() else []
+
+    def _correct(self, view: views.View, prompt: Prompt, before: NDArray[np.bool_]) -> Mask:
+        embedding = self.embed(view.image)
 
         def decode(asked: Prompt) -> Mask:
-            answer = self._refine(image.digest, embedding, asked)
+            answer = self._refine(view.image.digest, embedding, asked)
             return masks.finish(self.info, embedding, answer, self._choose(embedding, answer, asked)[0])
 
         with metrics.stage("decode"):
-            mask = correction.correct(decode, self.info, embedding, before, prompt)
-        return [mask] if mask.bitmap.any() else []
+            mask = correction.correct(decode, self.info, embedding, view.cut(before), view.into(prompt))
+        return view.back(mask)
 
     def _clean(self, mask: Mask, prompt: Prompt) -> Mask:
-        settings = self._settings
         bitmap = cleaning.clean(
             mask.bitmap,
             prompt.points,
             prompt.point_labels,
-            fill_holes=settings.fill_holes,
-            drop_islands=settings.drop_islands,
-            keep_clicked=settings.keep_clicked,
+            fill_holes=self._settings.fill_holes,
+            drop_islands=self._settings.drop_islands,
+            keep_clicked=self._settings.keep_clicked,
         )
         return replace(mask, bitmap=bitmap)
+
+    def _find(self, view: views.View, prompt: Prompt) -> views.Finding:
+        embedding, answer, chosen = self._answer(view.image, view.into(prompt))
+        return views.find(self.info, view, embedding, answer, chosen[0])
+
+    def _answer(self, image: Image, prompt: Prompt) -> tuple[Embedding, LowResMasks, list[int]]:
+        """The decoder's last answer to a prompt, and which masks of it were chosen, the first to be refined next."""
+        embedding = self.embed(image)
+        with metrics.stage("decode"):
+            answer = self._refine(image.digest, embedding, prompt)
+        return embedding, answer, self._choose(embedding, answer, prompt)
 
     def _refine(self, digest: str, embedding: Embedding, prompt: Prompt) -> LowResMasks:
         """The chain's last answer. What is remembered of it is not decoded again; forgotten steps give equal bytes."""

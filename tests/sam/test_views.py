@@ -1,6 +1,4 @@
-"""Views: what is cut out lies exactly where it was, and what is cut out follows from image and prompt alone."""
-
-from dataclasses import replace
+"""Views: what is cut out lies exactly where it was."""
 
 import numpy as np
 import pytest
@@ -12,12 +10,11 @@ from sam_backend.sam import geometry, views
 from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import read_info
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt, Size
-from sam_backend.sam.views import Finding, Magnifier, View
+from sam_backend.sam.views import Finding, View
 from sam_backend.segmenter import model_folder
 from sam_backend.settings import Settings
 
 SIDE = 64
-MAGNIFIER = Magnifier(SIDE, 0.1)
 INFO = read_info(model_folder(Settings()))
 
 sides = st.integers(1, 700)
@@ -29,7 +26,7 @@ def noise(height: int, width: int, seed: int = 0) -> Image:
     return Image(rgb, f"noise-{seed}-{height}-{width}")
 
 
-def mask(bitmap: NDArray[np.bool_]) -> Mask:
+def as_mask(bitmap: NDArray[np.bool_]) -> Mask:
     return Mask(bitmap, 0.9, 0.9, np.zeros((4, 4), np.float32))
 
 
@@ -66,7 +63,7 @@ def test_what_a_mask_covers_in_a_crop_it_covers_in_the_image(h: int, w: int, dow
     left, top, right, bottom = view.rectangle
     shown = np.zeros((h, w), np.bool_)
     shown[top:bottom, left:right] = True
-    assert np.array_equal(view.back(mask(bright(view.image))).bitmap, bright(image) & shown)
+    assert np.array_equal(view.back(as_mask(bright(view.image))).bitmap, bright(image) & shown)
     assert np.array_equal(view.cut(bright(image)), bright(view.image))
 
 
@@ -86,7 +83,7 @@ def test_a_prompt_points_at_the_same_pixels_in_a_crop(size: Size, across: float,
 
 
 def test_the_whole_image_is_a_view_that_changes_nothing() -> None:
-    image, answer = noise(30, 40), mask(np.ones((30, 40), np.bool_))
+    image, answer = noise(30, 40), as_mask(np.ones((30, 40), np.bool_))
     view = views.whole(image)
     prompt = Prompt(np.array([[3.5, 4.5]]), np.array([1]))
     assert view.image is image
@@ -103,69 +100,7 @@ def test_equal_digests_mean_equal_pixels() -> None:
     assert all(view.image.rgb.flags["C_CONTIGUOUS"] for view in crops)
 
 
-# ----------------------------------------------------------------------------------------------- what is cut out
-
-
-def around(image: Image, box: list[float], *points: list[float]) -> View:
-    return MAGNIFIER.around(image, np.array(box, np.float64), np.array(points, np.float64).reshape(-1, 2))
-
-
-def is_whole(view: View) -> bool:
-    return view.image.original_size == view.original_size
-
-
-IMAGE = noise(600, 800)
-
-
-def test_a_small_object_is_cut_out_at_full_resolution() -> None:
-    view = around(IMAGE, [400, 300, 420, 310])
-    left, top, right, bottom = view.rectangle
-    assert (right - left, bottom - top) == (SIDE, SIDE)
-    assert (left < 400, right > 420, top < 300, bottom > 310) == (True,) * 4
-
-
-def test_a_larger_one_with_as_much_around_it() -> None:
-    left, _, right, _ = around(IMAGE, [400, 300, 460, 310]).rectangle
-    assert 3 * 60 <= right - left <= 3 * 60 * 2**0.5
-
-
-def test_a_large_object_is_seen_in_the_whole_image() -> None:
-    assert not is_whole(around(IMAGE, [400, 300, 479, 310]))
-    assert is_whole(around(IMAGE, [400, 300, 480, 310]))
-
-
-def test_clicks_near_a_small_object_are_shown_with_it_and_far_ones_with_the_whole_image() -> None:
-    box = [400.0, 300, 420, 310]
-    near, beside, far = [425.0, 300], [470.0, 300], [700.0, 300]
-    assert around(IMAGE, box, near).rectangle == around(IMAGE, box).rectangle
-    assert around(IMAGE, box, near, beside).holds(np.array([near, beside]))
-    assert not is_whole(around(IMAGE, box, near, beside))
-    assert is_whole(around(IMAGE, box, near, far))
-
-
-def test_neighbors_share_a_crop() -> None:
-    boxes = [[400.0 + dx, 300 + dy, 420 + dx, 310 + dy + dx] for dx in range(5) for dy in range(5)]
-    assert len({around(IMAGE, box).image.digest for box in boxes}) == 1
-
-
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
-def test_what_is_no_number_is_left_to_the_decoder_to_refuse(wrong: float) -> None:
-    assert is_whole(around(IMAGE, [400, 300, wrong, 310]))
-    assert is_whole(around(IMAGE, [400, 300, 420, 310], [wrong, 300]))
-
-
-def test_a_box_beyond_the_image_gets_the_corner() -> None:
-    assert around(IMAGE, [-30, -30, 5, 5]).rectangle[:2] == (0, 0)
-    assert around(IMAGE, [795, 595, 830, 640]).rectangle[2:] == (800, 600)
-
-
-def test_small_images_have_no_crops_nor_has_any_when_nothing_is_small() -> None:
-    assert MAGNIFIER.helps(noise(2 * SIDE, 1))
-    assert not MAGNIFIER.helps(noise(2 * SIDE - 1, 2 * SIDE - 1))
-    assert not Magnifier(SIDE, 0).helps(noise(2 * SIDE, 1))
-
-
-# --------------------------------------------------------------------------------------------- what is believed
+# ------------------------------------------------------------------------------------------------ what is found
 
 
 def finding(view: View, *covered: tuple[int, int, int, int]) -> Finding:
@@ -186,30 +121,20 @@ def test_a_finding_says_where_a_mask_is_in_original_pixels() -> None:
     found = finding(CROP, (10, 20, 30, 25), (12, 30, 14, 31))
     assert found.extent.tolist() == [120, 90, 160, 112]
     assert found.score == pytest.approx(0.8)
-    assert not found.is_cut
+    assert not found.is_broken
     assert finding(views.whole(noise(300, 400)), (0, 0, 192, 144)).extent.tolist() == [0, 0, 400, 300]
 
 
-def test_a_mask_is_cut_at_an_edge_behind_which_the_image_goes_on() -> None:
+def test_a_mask_is_broken_at_an_edge_behind_which_the_image_goes_on() -> None:
     cells = [(0, 5, 3, 9), (5, 0, 9, 3), (188, 5, 192, 9), (5, 188, 9, 192)]
     inner = [(1, 5, 3, 9), (5, 1, 9, 3), (188, 5, 191, 9), (5, 188, 9, 191)]
-    assert [finding(CROP, cell).is_cut for cell in cells] == [True] * 4
-    assert [finding(CROP, cell).is_cut for cell in inner] == [False] * 4
+    assert [finding(CROP, cell).is_broken for cell in cells] == [True] * 4
+    assert [finding(CROP, cell).is_broken for cell in inner] == [False] * 4
     corner = views.crop(noise(384, 800), (0, 0, 384, 384))
-    assert [finding(corner, cell).is_cut for cell in cells] == [False, False, True, False]
+    assert [finding(corner, cell).is_broken for cell in cells] == [False, False, True, False]
 
 
-def test_what_is_found_closer_is_believed_when_it_is_small_whole_and_sure_enough() -> None:
-    small = Finding(np.array([400.0, 300, 420, 310]), 0.6, is_cut=False)
-    seen = Finding(np.array([0.0, 0, 800, 600]), 0.9, is_cut=False)
-    assert MAGNIFIER.believes(IMAGE, small, seen)
-    assert not MAGNIFIER.believes(IMAGE, replace(small, is_cut=True), seen)
-    assert not MAGNIFIER.believes(IMAGE, replace(small, score=0.4), seen)
-    assert not MAGNIFIER.believes(IMAGE, replace(small, extent=np.array([400.0, 300, 490, 310])), seen)
-
-
-def test_an_empty_mask_is_believed_of_nobody() -> None:
-    empty = finding(CROP)
-    assert np.isnan(empty.extent).all()
-    assert not MAGNIFIER.believes(IMAGE, empty, finding(views.whole(IMAGE), (0, 0, 9, 9)))
-    assert is_whole(MAGNIFIER.around(IMAGE, empty.extent, np.zeros((0, 2))))
+def test_an_empty_mask_has_no_extent_and_is_not_broken() -> None:
+    found = finding(CROP)
+    assert np.isnan(found.extent).all()
+    assert not found.is_broken
