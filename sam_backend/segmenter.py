@@ -129,7 +129,7 @@ class Segmenter:
         Raises:
             PromptError, ModelError: as `segment`.
         """
-        view = self._magnifier.around(image, geometry.bounds(before, image.original_size), prompt.points)
+        view = self._magnifier.frame(image, geometry.bounds(before, image.original_size), prompt.points)
         mask = self._correct(view, prompt, before)
         if view.breaks(geometry.bounds(mask.bitmap, image.original_size)):
             mask = self._correct(views.whole(image), prompt, before)

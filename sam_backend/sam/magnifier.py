@@ -51,13 +51,13 @@ class Magnifier:
         if not self._helps(image) or prompt.mask_input is not None:
             return views.whole(image)
         has_box = len(prompt.boxes) > 0
-        view = self.around(image, prompt.boxes[0], prompt.points) if has_box else self._clicked(image, prompt, find)
+        view = self.frame(image, prompt.boxes[0], prompt.points) if has_box else self._clicked(image, prompt, find)
         found = find(view, prompt)
         if found.is_broken:
-            view = self.around(image, found.extent, prompt.points)
+            view = self.frame(image, found.extent, prompt.points)
         return views.whole(image) if find(view, prompt).is_broken else view
 
-    def around(self, image: Image, extent: NDArray[np.float64], points: NDArray[np.float64]) -> View:
+    def frame(self, image: Image, extent: NDArray[np.float64], points: NDArray[np.float64]) -> View:
         """The view for an object of which the extent (4,), XYXY, is known, and which must show all points (N, 2)."""
         corners = extent.reshape(2, 2)
         for known in (corners, np.concatenate([corners, points])):
@@ -79,7 +79,7 @@ class Magnifier:
                 if window.holds(prompt.points):
                     return window
                 seen = closer
-        return self.around(image, seen.extent, prompt.points)
+        return self.frame(image, seen.extent, prompt.points)
 
     def _believes(self, image: Image, closer: Finding, seen: Finding) -> bool:
         """Whether a window shows the object, and not a part of what the whole image shows at the click."""

@@ -26,8 +26,8 @@ def blank(height: int, width: int) -> Image:
 IMAGE = blank(600, 800)
 
 
-def around(box: Box, *points: tuple[float, float]) -> View:
-    return MAGNIFIER.around(IMAGE, np.array(box, np.float64), np.array(points, np.float64).reshape(-1, 2))
+def frame(box: Box, *points: tuple[float, float]) -> View:
+    return MAGNIFIER.frame(IMAGE, np.array(box, np.float64), np.array(points, np.float64).reshape(-1, 2))
 
 
 def is_whole(view: View) -> bool:
@@ -38,50 +38,50 @@ def is_whole(view: View) -> bool:
 
 
 def test_a_small_object_is_cut_out_at_full_resolution() -> None:
-    left, top, right, bottom = around(SMALL).rectangle
+    left, top, right, bottom = frame(SMALL).rectangle
     assert (right - left, bottom - top) == (SIDE, SIDE)
     assert (left < SMALL[0], top < SMALL[1], right > SMALL[2], bottom > SMALL[3]) == (True,) * 4
 
 
 def test_a_larger_one_with_as_much_around_it() -> None:
-    left, _, right, _ = around((400, 300, 460, 310)).rectangle
+    left, _, right, _ = frame((400, 300, 460, 310)).rectangle
     assert 3 * 60 <= right - left <= 3 * 60 * 2**0.5
 
 
 def test_a_large_object_is_seen_in_the_whole_image() -> None:
-    assert not is_whole(around((400, 300, 479, 310)))
-    assert is_whole(around((400, 300, 480, 310)))
+    assert not is_whole(frame((400, 300, 479, 310)))
+    assert is_whole(frame((400, 300, 480, 310)))
 
 
 def test_clicks_near_a_small_object_are_shown_with_it_and_far_ones_with_the_whole_image() -> None:
     near, beside, far = (425.0, 300.0), (470.0, 300.0), (700.0, 300.0)
-    assert around(SMALL, near).rectangle == around(SMALL).rectangle
-    assert around(SMALL, near, beside).holds(np.array([near, beside]))
-    assert not is_whole(around(SMALL, near, beside))
-    assert is_whole(around(SMALL, near, far))
+    assert frame(SMALL, near).rectangle == frame(SMALL).rectangle
+    assert frame(SMALL, near, beside).holds(np.array([near, beside]))
+    assert not is_whole(frame(SMALL, near, beside))
+    assert is_whole(frame(SMALL, near, far))
 
 
 def test_neighbors_share_a_crop() -> None:
     boxes = [(400 + dx, 300 + dy, 420 + dx, 310 + dy + dx) for dx in range(5) for dy in range(5)]
-    assert len({around(box).image.digest for box in boxes}) == 1
+    assert len({frame(box).image.digest for box in boxes}) == 1
 
 
 @pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
 def test_what_is_no_number_is_left_to_the_decoder_to_refuse(wrong: float) -> None:
-    assert is_whole(around((400, 300, wrong, 310)))
-    assert is_whole(around(SMALL, (wrong, 300)))
+    assert is_whole(frame((400, 300, wrong, 310)))
+    assert is_whole(frame(SMALL, (wrong, 300)))
 
 
 def test_a_box_beyond_the_image_gets_the_corner() -> None:
-    assert around((-30, -30, 5, 5)).rectangle[:2] == (0, 0)
-    assert around((795, 595, 830, 640)).rectangle[2:] == (800, 600)
+    assert frame((-30, -30, 5, 5)).rectangle[:2] == (0, 0)
+    assert frame((795, 595, 830, 640)).rectangle[2:] == (800, 600)
 
 
 def test_small_images_have_no_crops_nor_has_any_when_nothing_is_small() -> None:
     box, points = np.array([0.0, 0, 3, 1]), np.zeros((0, 2))
-    assert not is_whole(MAGNIFIER.around(blank(1, 2 * SIDE), box, points))
-    assert is_whole(MAGNIFIER.around(blank(2 * SIDE - 1, 2 * SIDE - 1), box, points))
-    assert is_whole(Magnifier(SIDE, 0).around(IMAGE, box, points))
+    assert not is_whole(MAGNIFIER.frame(blank(1, 2 * SIDE), box, points))
+    assert is_whole(MAGNIFIER.frame(blank(2 * SIDE - 1, 2 * SIDE - 1), box, points))
+    assert is_whole(Magnifier(SIDE, 0).frame(IMAGE, box, points))
 
 
 # ----------------------------------------------------------------------------------------------------- prompts
@@ -162,8 +162,8 @@ def test_the_view_of_what_turns_out_larger_grows() -> None:
 
 
 def test_a_box_says_how_large_its_object_is() -> None:
-    assert rectangle(boxed(SMALL), model(LARGE, SMALL)) == around(SMALL).rectangle
-    assert rectangle(boxed(SMALL, (410, 305)), model(LARGE, SMALL)) == around(SMALL).rectangle
+    assert rectangle(boxed(SMALL), model(LARGE, SMALL)) == frame(SMALL).rectangle
+    assert rectangle(boxed(SMALL, (410, 305)), model(LARGE, SMALL)) == frame(SMALL).rectangle
     assert rectangle(boxed(LARGE), model(LARGE, SMALL)) == ALL
 
 
