@@ -30,7 +30,10 @@ What to try, with a picture open:
      and click on the apple.
   3. Take the label again, and click to add to the mask, or Alt+click to take something away.
   4. Accept the suggestion with the tick below the picture, then Submit.
-  5. For a box, click the Auto-Detect tool until it shows a rectangle, take a label under "Box", and drag.
+  5. For a box, click the Auto-Detect tool until it shows a rectangle, take a label under "Box", and drag. Clicks with
+     its label improve it: inside the box hold Ctrl, where a click alone would select it.
+  6. Ctrl+click or Ctrl+Alt+click on a mask that was accepted (wait five seconds, until Label Studio has saved it)
+     mends that mask.
 
 Label Studio lets go of a label after each click. Settings (below the picture) can keep it selected.
 Keys do nothing while a switch has the focus: click anywhere else first.

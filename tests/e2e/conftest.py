@@ -1,6 +1,5 @@
 """One Label Studio, one backend and one browser for all tests. Logs and pictures of failures are left in `.e2e/`."""
 
-import io
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
@@ -12,13 +11,13 @@ from selenium.webdriver import Chrome
 from examples.demo.backend import sam_backend
 from examples.demo.drawing import Drawing
 from examples.demo.label_studio import LabelStudio, kept_login, label_studio
-from examples.demo.scenes import save
 from examples.demo.servers import free_port, interrupt_on_terminate
-from tests.e2e.browser import LabelingPage, start_browser
+from tests.e2e.browser import start_browser
+from tests.e2e.labeling_page import LabelingPage
+from tests.e2e.projects import add_task, jpeg, label_config
 
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / ".e2e"
-LABEL_CONFIG = ROOT / "examples" / "label_configs" / "brush.xml"
 
 MakeTask = Callable[..., tuple[int, int]]
 
@@ -64,15 +63,13 @@ def page(browser: Chrome, studio: LabelStudio) -> LabelingPage:
 
 @pytest.fixture
 def make_task(studio: LabelStudio, backend: str, request: pytest.FixtureRequest) -> MakeTask:
-    """Makes a project with one picture, connected to the backend, and gives the project's and the task's id."""
+    """Makes a project of an example's label config with one task, connected to the backend; gives both ids."""
 
-    def make(drawing: Drawing, *, lying: bool = False) -> tuple[int, int]:
-        file = io.BytesIO()
-        save(drawing, file, lying=lying)
-        project = studio.create_project(request.node.name[:50], LABEL_CONFIG.read_text())
-        studio.upload(project, "picture.jpg", file.getvalue())
+    def make(*drawings: Drawing, config: str = "brush", lying: bool = False) -> tuple[int, int]:
+        project = studio.create_project(request.node.name[:50], label_config(config))
+        task = add_task(studio, project, [jpeg(drawing, lying=lying) for drawing in drawings])
         studio.connect(project, backend)
-        return project, studio.tasks(project)[0]["id"]
+        return project, task
 
     return make
 

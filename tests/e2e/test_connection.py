@@ -6,12 +6,13 @@ import pytest
 
 from examples.demo.label_studio import LabelStudio, LabelStudioError
 from examples.demo.scenes import fruit
-from tests.e2e.browser import LabelingPage
 from tests.e2e.conftest import MakeTask
+from tests.e2e.labeling_page import LabelingPage
+from tests.e2e.projects import LABEL_CONFIGS, label_config
 
 pytestmark = pytest.mark.e2e
 
-WITHOUT_BRUSH = """<View>
+WITHOUT_ANSWER = """<View>
   <Image name="image" value="$image"/>
   <KeyPointLabels name="keypoint" toName="image" smart="true"><Label value="Fruit"/></KeyPointLabels>
 </View>"""
@@ -44,14 +45,21 @@ def test_retrieving_predictions_leaves_none(studio: LabelStudio, make_task: Make
     assert predictions(studio, task) == []
 
 
-@pytest.mark.parametrize(
-    ("label_config", "missing"), [(WITHOUT_BRUSH, "BrushLabels"), (WITHOUT_PROMPT, "KeyPointLabels")]
-)
+@pytest.mark.parametrize("name", sorted(file.stem for file in LABEL_CONFIGS.glob("*.xml")))
+def test_every_example_is_a_project_that_is_served(studio: LabelStudio, backend: str, name: str) -> None:
+    """Label Studio takes the label config, and the backend, asked to serve it, accepts."""
+    project = studio.create_project(f"Example {name}", label_config(name))
+    studio.connect(project, backend)
+    (connected,) = studio.request("GET", "/api/ml", params={"project": project})
+    assert connected["state"] == "CO", connected["error_message"]
+
+
+@pytest.mark.parametrize(("xml", "missing"), [(WITHOUT_ANSWER, "PolygonLabels"), (WITHOUT_PROMPT, "KeyPointLabels")])
 def test_a_config_that_cannot_be_served_is_refused_with_what_it_lacks(
-    studio: LabelStudio, backend: str, label_config: str, missing: str
+    studio: LabelStudio, backend: str, xml: str, missing: str
 ) -> None:
     """Label Studio hides errors from annotators, but not from the one who connects the backend."""
-    project = studio.create_project("Not to be served", label_config)
+    project = studio.create_project("Not to be served", xml)
     with pytest.raises(LabelStudioError, match=missing):
         studio.connect(project, backend)
     assert studio.request("GET", "/api/ml", params={"project": project}) == []

@@ -1,26 +1,20 @@
 """An annotator clicks in Label Studio, and what is saved are masks of the things in the picture."""
 
-from typing import Any
-
 import pytest
 
 from examples.demo.label_studio import LabelStudio
-from examples.demo.scenes import fruit, upright
-from tests.e2e.browser import BOXES, POINTS, LabelingPage, Suggestion, wait_for
+from examples.demo.scenes import fruit
+from tests.e2e.browser import wait_for
 from tests.e2e.conftest import MakeTask
-from tests.e2e.masks import Point, bitmap, box, iou, middle, share
+from tests.e2e.editor import Suggestion
+from tests.e2e.labeling_page import BOXES, POINTS, LabelingPage
+from tests.e2e.masks import Point, bitmap, box, iou, middle, region_mask, share
+from tests.e2e.projects import saved_regions
 
 pytestmark = pytest.mark.e2e
 
 LEAST_IOU = 0.8
-FRUIT_POINT, LEAF_POINT, LEAF_BOX = "keypoint:Fruit", "keypoint:Leaf", "rectangle:Leaf"
-
-
-def saved_regions(studio: LabelStudio, project: int) -> list[dict[str, Any]]:
-    """The regions of the one annotation of the project's one task, as soon as it is saved."""
-    (annotation,) = wait_for(lambda: studio.tasks(project)[0]["annotations"], "saved annotation")
-    regions: list[dict[str, Any]] = annotation["result"]
-    return regions
+FRUIT_POINT, LEAF_BOX = "keypoint:Fruit", "rectangle:Leaf"
 
 
 def click_both(page: LabelingPage, first: Point, second: Point, *, alt: bool = False) -> Suggestion:
@@ -31,6 +25,11 @@ def click_both(page: LabelingPage, first: Point, second: Point, *, alt: bool = F
     page.choose(POINTS, FRUIT_POINT)
     page.click(*second, alt=alt)
     return page.suggestion(after=one)
+
+
+def standing(page: LabelingPage) -> list[tuple[str, str, bool]]:
+    """Type, label, and whether it is a prompt, of all that stands in the annotation."""
+    return [(region.type, region.label, region.prompt) for region in page.editor.regions]
 
 
 def test_clicks_and_a_box_become_saved_masks(page: LabelingPage, studio: LabelStudio, make_task: MakeTask) -> None:
@@ -60,45 +59,29 @@ def test_clicks_and_a_box_become_saved_masks(page: LabelingPage, studio: LabelSt
     assert [region["from_name"] for region in regions] == ["brush", "brush"]
     assert [region["value"]["brushlabels"] for region in regions] == [["Fruit"], ["Leaf"]]
     assert {(region["original_width"], region["original_height"]) for region in regions} == {(1200, 800)}
-    masks = [bitmap(region["value"]["rle"], scene.rgb.shape) for region in regions]
-    found = [iou(mask, truth) for mask, truth in zip(masks, (pear, leaf), strict=True)]
+    found = [iou(region_mask(region), truth) for region, truth in zip(regions, (pear, leaf), strict=True)]
     print("IoU of the pear and the leaf:", found)
     assert min(found) >= LEAST_IOU
 
 
-def test_a_photo_that_is_stored_lying_down(page: LabelingPage, studio: LabelStudio, make_task: MakeTask) -> None:
-    """EXIF turns the picture upright in the browser, and the mask is on the thing that was clicked there."""
-    scene = upright()
-    apple = scene.visible[0]
-    project, task = make_task(scene, lying=True)
-    page.open_task(project, task)
-
-    page.choose(POINTS, FRUIT_POINT)
-    page.click(*middle(apple))
-    page.suggestion()
-    page.accept()
-    page.submit()
-
-    (region,) = saved_regions(studio, project)
-    assert (region["original_width"], region["original_height"]) == (800, 1200)
-    assert region["value"]["brushlabels"] == ["Fruit"]
-    assert iou(bitmap(region["value"]["rle"], scene.rgb.shape), apple) >= LEAST_IOU
-
-
 def test_accepting_at_once(page: LabelingPage, studio: LabelStudio, make_task: MakeTask) -> None:
-    """With Auto-Accept Suggestions on, one click leaves one region and no prompt."""
+    """With Auto-Accept Suggestions on, each click leaves one region more and no prompt."""
     scene = fruit()
-    leaf = scene.visible[0]
+    leaf, apple, pear = scene.visible[:3]
     project, task = make_task(scene)
     page.open_task(project, task, auto_accept=True)
 
-    page.choose(POINTS, LEAF_POINT)
-    page.click(*middle(leaf))
-    wait_for(
-        lambda: [(region["type"], region["prompt"]) for region in page.regions()] == [("brushregion", False)], "region"
-    )
+    clicks = (("Leaf", leaf), ("Fruit", apple), ("Fruit", pear))
+    expected = [("brushregion", label, False) for label, _ in clicks]
+    for count, (label, thing) in enumerate(clicks, 1):
+        page.choose(POINTS, f"keypoint:{label}")
+        page.click(*middle(thing))
+        wait_for(lambda count=count: standing(page) == expected[:count], f"region {count}")
     page.submit()
 
-    (region,) = saved_regions(studio, project)
-    assert region["type"] == "brushlabels"
-    assert iou(bitmap(region["value"]["rle"], scene.rgb.shape), leaf) >= LEAST_IOU
+    regions = saved_regions(studio, project)
+    assert [region["type"] for region in regions] == ["brushlabels"] * 3
+    assert [region["value"]["brushlabels"] for region in regions] == [["Leaf"], ["Fruit"], ["Fruit"]]
+    found = [iou(region_mask(region), truth) for region, (_, truth) in zip(regions, clicks, strict=True)]
+    print("IoU of the leaf, the apple and the pear:", found)
+    assert min(found) >= LEAST_IOU
