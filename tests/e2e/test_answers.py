@@ -15,11 +15,8 @@ pytestmark = pytest.mark.e2e
 LEAST_IOU = 0.8
 
 
-def saved_answers(
-    page: LabelingPage, studio: LabelStudio, ids: tuple[int, int], pear: Bitmap, leaf: Bitmap
-) -> list[Region]:
-    """Click on the pear, accept, draw a box around the leaf, accept, submit: what is saved."""
-    page.open_task(*ids)
+def answer_both(page: LabelingPage, pear: Bitmap, leaf: Bitmap) -> None:
+    """Click on the pear, accept, draw a box around the leaf, accept, submit."""
     page.choose(POINTS, "keypoint:Fruit")
     page.click(*middle(pear))
     page.suggestion()
