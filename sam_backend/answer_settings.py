@@ -94,7 +94,7 @@ class AnswerSettings(BaseModel):
         description="Let a click on, or right beside, a brush region of its label correct that region.",
     )
     crop_below: float = Field(
-        0.05,
+        0.1,
         ge=0,
         lt=1,
         validation_alias="SAM_CROP_BELOW",
