@@ -139,7 +139,8 @@ class Segmenter:
         embedding = self.embed(view.image)
 
         def decode(asked: Prompt) -> Mask:
-            answer = self._refine(view.image.digest, embedding, asked)
+            key = (view.image.digest, self.model_version, chain.key(asked))
+            answer = self._steps.get(key) or self._decode(key, embedding, asked)
             return masks.finish(self.info, embedding, answer, self._choose(embedding, answer, asked)[0])
 
         with metrics.stage("decode"):
