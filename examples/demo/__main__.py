@@ -32,8 +32,7 @@ What to try, with a picture open:
   4. Accept the suggestion with the tick below the picture, then Submit.
   5. For a box, click the Auto-Detect tool until it shows a rectangle, take a label under "Box", and drag. Clicks with
      its label improve it: inside the box hold Ctrl, where a click alone would select it.
-  6. Ctrl+click or Ctrl+Alt+click on a mask that was accepted (wait five seconds, until Label Studio has saved it)
-     mends that mask.
+  6. Ctrl+click beside a mask that was accepted adds to it, Ctrl+Alt+click on it cuts a piece off.
 
 Label Studio lets go of a label after each click. Settings (below the picture) can keep it selected.
 Keys do nothing while a switch has the focus: click anywhere else first.

@@ -94,6 +94,14 @@ class Editor:
         """Which of a task's images is shown."""
         return int(self._read("return image.currentImage;"))
 
+    @property
+    def image_box(self) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom of the image in the window."""
+        *_, width, height, _ = self._read(_FRAME)
+        corners = [self.on_screen(x, y) for x, y in ((0, 0), (width, height))]
+        (left, right), (top, bottom) = (sorted(side) for side in zip(*corners, strict=True))
+        return left, top, right, bottom
+
     def on_screen(self, x: float, y: float) -> tuple[int, int]:
         """Where a pixel of the image lies in the window; the window must show that part of the image."""
         left, top, stage_width, stage_height, width, height, rotation = self._read(_FRAME)

@@ -49,6 +49,12 @@ def annotate(studio: LabelStudio, task: int, result: list[Region]) -> None:
     studio.request("POST", f"/api/tasks/{task}/annotations", json={"result": result})
 
 
+def predict(studio: LabelStudio, task: int, region: Region) -> str:
+    """Save a prediction of one region; the region's id."""
+    studio.request("POST", "/api/predictions", json={"task": task, "result": [region], "model_version": "elsewhere"})
+    return str(region["id"])
+
+
 def saved_regions(studio: LabelStudio, project: int) -> list[Region]:
     """The regions of the one annotation of the project's one task, as soon as it is saved."""
     (annotation,) = wait_for(lambda: studio.tasks(project)[0]["annotations"], "saved annotation")

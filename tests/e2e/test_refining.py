@@ -10,7 +10,7 @@ from tests.e2e.browser import wait_for
 from tests.e2e.conftest import MakeTask
 from tests.e2e.labeling_page import BOXES, POINTS, LabelingPage
 from tests.e2e.masks import bitmap, box, innermost, iou, next_click, painted, region_mask, share
-from tests.e2e.projects import annotate, saved_regions, wait_for_draft
+from tests.e2e.projects import annotate, predict, saved_regions, wait_for_draft
 from tests.e2e.scenes import mushroom, parts
 
 pytestmark = pytest.mark.e2e
@@ -75,16 +75,22 @@ def test_three_clicks_get_better_and_never_much_worse(page: LabelingPage, make_t
     assert min(later - earlier for earlier, later in itertools.pairwise(found)) >= -0.02
 
 
-def test_ctrl_alt_click_cuts_a_piece_off_an_accepted_mask(
-    page: LabelingPage, studio: LabelStudio, make_task: MakeTask
+@pytest.mark.parametrize("stands_in", ["the page", "the draft", "a prediction"])
+def test_ctrl_alt_click_cuts_a_piece_off_a_mask_that_stands(
+    page: LabelingPage, studio: LabelStudio, make_task: MakeTask, stands_in: str
 ) -> None:
-    """The region that was accepted becomes smaller; there is no second one."""
+    """The region that was accepted, a moment or a while ago, or predicted becomes smaller; there is no second one."""
     scene = mushroom()
     stem, cap, whole = parts(scene)
     project, task = make_task(scene)
-    page.open_task(project, task)
-    region_id = accept_the_whole(page, whole)
-    wait_for_draft(studio, task, region_id)
+    if stands_in == "a prediction":
+        region_id = predict(studio, task, painted(whole, "Fruit") | {"from_name": "brush", "to_name": "image"})
+        page.open_task(project, task)
+    else:
+        page.open_task(project, task)
+        region_id = accept_the_whole(page, whole)
+    if stands_in == "the draft":
+        wait_for_draft(studio, task, region_id)
 
     page.choose(POINTS, POINT)
     page.click(*innermost(cap), alt=True, ctrl=True)
