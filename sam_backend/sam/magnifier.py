@@ -16,8 +16,11 @@ from sam_backend.sam import chain, geometry, views
 from sam_backend.sam.types import Image, Prompt
 from sam_backend.sam.views import Finding, View
 
-LEAST_GAIN = 2.0
+LEAST_GAIN = 2
 """Images whose longest side is less than this many times the model's input are shown whole."""
+
+LARGE = 2048
+"""So are images whose longest side is less than this, in pixels: a click there costs no second encoding."""
 
 SURE_ENOUGH = 0.5
 """What is found in a window is believed when its score is at least this share of the whole image's answer's."""
@@ -32,10 +35,12 @@ class Magnifier:
     Attributes:
         image_size: side of the model's input, in pixels; no crop is smaller, unless the image is.
         below: the share of the image's longest side under which an object is small; 0 when none is.
+        large: the longest side from which on an image is large, in pixels.
     """
 
     image_size: int
     below: float
+    large: int = LARGE
 
     def choose(self, image: Image, prompt: Prompt, find: Find) -> View:
         """The view in which to decode a prompt.
@@ -52,10 +57,13 @@ class Magnifier:
             return views.whole(image)
         has_box = len(prompt.boxes) > 0
         view = self.frame(image, prompt.boxes[0], prompt.points) if has_box else self._clicked(image, prompt, find)
+        if view.image is image:
+            return view
         found = find(view, prompt)
-        if found.is_broken:
-            view = self.frame(image, found.extent, prompt.points)
-        return views.whole(image) if find(view, prompt).is_broken else view
+        if not found.is_broken:
+            return view
+        wider = self.frame(image, found.extent, prompt.points)
+        return views.whole(image) if find(wider, prompt).is_broken else wider
 
     def frame(self, image: Image, extent: NDArray[np.float64], points: NDArray[np.float64]) -> View:
         """The view for an object of which the extent (4,), XYXY, is known, and which must show all points (N, 2)."""
@@ -87,7 +95,7 @@ class Magnifier:
         return small and not closer.is_broken and closer.score >= SURE_ENOUGH * seen.score
 
     def _helps(self, image: Image) -> bool:
-        return self.below > 0 and max(image.original_size) >= LEAST_GAIN * self.image_size
+        return self.below > 0 and max(image.original_size) >= max(LEAST_GAIN * self.image_size, self.large)
 
     def _is_small(self, image: Image, corners: NDArray[np.float64]) -> bool:
         """Never true where a corner (N, 2) is no finite number."""

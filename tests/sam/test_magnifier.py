@@ -12,7 +12,7 @@ from sam_backend.sam.types import Image, Prompt
 from sam_backend.sam.views import Finding, View
 
 SIDE = 64
-MAGNIFIER = Magnifier(SIDE, 0.1)
+MAGNIFIER = Magnifier(SIDE, 0.1, large=100)
 Box = tuple[float, float, float, float]
 
 SMALL: Box = (400, 300, 420, 310)
@@ -77,11 +77,19 @@ def test_a_box_beyond_the_image_gets_the_corner() -> None:
     assert frame((795, 595, 830, 640)).rectangle[2:] == (800, 600)
 
 
-def test_small_images_have_no_crops_nor_has_any_when_nothing_is_small() -> None:
+def test_only_large_images_have_crops_and_none_has_when_nothing_is_small() -> None:
     box, points = np.array([0.0, 0, 3, 1]), np.zeros((0, 2))
     assert not is_whole(MAGNIFIER.frame(blank(1, 2 * SIDE), box, points))
     assert is_whole(MAGNIFIER.frame(blank(2 * SIDE - 1, 2 * SIDE - 1), box, points))
-    assert is_whole(Magnifier(SIDE, 0).frame(IMAGE, box, points))
+    assert is_whole(Magnifier(SIDE, 0.1, large=801).frame(IMAGE, box, points))
+    assert is_whole(Magnifier(SIDE, 0, large=100).frame(IMAGE, box, points))
+
+
+def test_images_of_ordinary_size_are_shown_whole() -> None:
+    find = model(LARGE, SMALL)
+    for image in (blank(1080, 1920), blank(2047, 100)):
+        assert is_whole(Magnifier(SIDE, 0.1).choose(image, clicks((410, 305)), find))
+    assert not is_whole(Magnifier(SIDE, 0.1).choose(blank(600, 2048), clicks((410, 305)), find))
 
 
 # ----------------------------------------------------------------------------------------------------- prompts
