@@ -24,7 +24,7 @@ def _cap(center: tuple[float, float], size: float) -> Floats:
 
 def mushroom() -> Drawing:
     """A red mushroom with a white stem, a leaf and a stone beside it, 1200×800."""
-    center, size = (600.0, 340.0), 230.0
+    center, size = (600.0, 340.0), 256.0
     things = (
         leaf((220, 640), 150, -20, (50, 110, 48), (84, 146, 60)),
         stone((980, 620), 90, 3, (120, 122, 126), (164, 160, 150)),

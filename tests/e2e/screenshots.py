@@ -56,24 +56,24 @@ def clicks(camera: Camera) -> Picture:
 def box_and_click(camera: Camera) -> Picture:
     """A box, then Ctrl+Alt+click in it."""
     scene = mushroom()
-    _, cap, whole = parts(scene)
+    stem, _, whole = parts(scene)
     camera.open(scene)
     camera.draw("rectangle:Fruit", whole)
     boxed = camera.closeup(whole)
-    camera.click("keypoint:Fruit", innermost(cap), alt=True, ctrl=True)
+    camera.click("keypoint:Fruit", innermost(stem), alt=True, ctrl=True)
     return side_by_side([boxed, camera.closeup(whole)])
 
 
 def correction(camera: Camera) -> Picture:
     """An accepted mask, the suggestion after Ctrl+Alt+click on it, and the mask when that is accepted."""
     scene = mushroom()
-    _, cap, whole = parts(scene)
+    stem, _, whole = parts(scene)
     task = camera.open(scene)
     region_id = camera.draw("rectangle:Fruit", whole).id
     camera.page.accept()
     wait_for_draft(camera.label_studio, task, region_id)
     pictures = [camera.closeup(whole)]
-    camera.click("keypoint:Fruit", innermost(cap), alt=True, ctrl=True)
+    camera.click("keypoint:Fruit", innermost(stem), alt=True, ctrl=True)
     pictures.append(camera.closeup(whole))
     camera.page.accept()
     return side_by_side([*pictures, camera.closeup(whole)])
