@@ -32,7 +32,7 @@ def host() -> Iterator[ImageHost]:
 
 
 def bodies(seed: int) -> list[Body]:
-    """One annotator's requests: any prompts on any image, in any order."""
+    """One annotator's requests: any prompts on any image, in any order; each has tasks of their own."""
     dice = random.Random(seed)
     kinds: list[Prompt] = [
         lambda dice: [recordings.keypoint(*place(dice))],
@@ -40,7 +40,10 @@ def bodies(seed: int) -> list[Body]:
         lambda dice: [recordings.rectangle(*place(dice), dice.uniform(5, 50), dice.uniform(5, 50))],
     ]
     images = [dice.randrange(IMAGES) for _ in range(CLICKS)]
-    return [recordings.ask(f"/data/upload/1/{n}.png", SIZES[n], *dice.choice(kinds)(dice)) for n in images]
+    asked = [recordings.ask(f"/data/upload/1/{n}.png", SIZES[n], *dice.choice(kinds)(dice)) for n in images]
+    for image, body in zip(images, asked, strict=True):
+        body["tasks"][0]["id"] = 100 * seed + image
+    return asked
 
 
 def place(dice: random.Random) -> tuple[float, float]:
