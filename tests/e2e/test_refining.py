@@ -51,7 +51,7 @@ def test_box_then_alt_click_removes_the_part(page: LabelingPage, studio: LabelSt
     after = region_mask(region)
     print("Shares of stem and cap, box alone:", share(before, stem), share(before, cap))
     print("Shares of stem and cap, then Alt+click on the stem:", share(after, stem), share(after, cap))
-    assert share(before, stem) > 0.7
+    assert share(before, stem) > 0.6
     assert share(after, stem) < 0.2
     assert share(after, cap) > 0.8
 
