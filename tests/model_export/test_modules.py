@@ -26,6 +26,10 @@ def picture(height: int, width: int) -> NDArray[np.uint8]:
     return np.random.default_rng(height).integers(0, 256, (height, width, 3), np.uint8)
 
 
+SAME = 1e-4
+"""Of the range. Each kind of CPU adds 64 batches of f32 in an order of its own: 1e-6 to 2.3e-5 were measured."""
+
+
 def relative(expected: Floats, found: Floats) -> float:
     return float(np.abs(expected - found).max() / np.ptp(expected))
 
@@ -85,8 +89,8 @@ def test_batch_and_points_are_dynamic(
     }
     found = compiled["decoder"](question)
     assert found["low_res_masks"].shape == (batch, 4, 32, 32)
-    assert relative(expected[0], found["low_res_masks"]) < 1e-5
-    assert relative(expected[1], found["iou_predictions"]) < 1e-5
+    assert relative(expected[0], found["low_res_masks"]) < SAME
+    assert relative(expected[1], found["iou_predictions"]) < SAME
 
 
 def test_a_box_is_its_two_corners(tiny_sam: Any) -> None:
