@@ -56,9 +56,11 @@ def first_click(rng: Rng, truth: Mask) -> tuple[float, float]:
     return _input_frame(x + rng.uniform(-0.5, 0.5), y + rng.uniform(-0.5, 0.5))
 
 
-def corrective_click(rng: Rng, prediction: Mask, truth: Mask) -> tuple[tuple[float, float], int]:
+def corrective_click(
+    rng: Rng, prediction: Mask, truth: Mask, in_the_middle: float = 0.6
+) -> tuple[tuple[float, float], int]:
     """A click on an error, in the input frame, and its label; mostly as `next_click`, else anywhere on an error."""
-    if rng.random() < 0.6 or not (prediction ^ truth).any():
+    if rng.random() < in_the_middle or not (prediction ^ truth).any():
         (x, y), label = next_click(prediction, truth)
     else:
         x, y = _anywhere(rng, prediction ^ truth)

@@ -1,6 +1,7 @@
 """A training run: weights, their average, the optimizer, and the step that moves them."""
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,15 +21,18 @@ if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 ALONE = Team()
+Loss = Callable[["Sam", Batch, np.random.Generator], Tensor]
 _WEIGHT_DECAY = 0.03
 _AVERAGED = 0.998
 
 
 def _groups(sam: nn.Module) -> list[dict[str, object]]:
-    """Matrices and convolutions take Muon; embeddings, gains, biases and norms AdamW without decay."""
+    """Matrices and convolutions take Muon; tables, gains, biases and norms AdamW without decay; frozen ones neither."""
     matrices: list[nn.Parameter] = []
     others: list[nn.Parameter] = []
     for name, parameter in sam.named_parameters():
+        if not parameter.requires_grad:
+            continue
         is_matrix = parameter.flatten(1).shape[1] > 1 if parameter.ndim > 1 else False
         table = "token" in name or "embed" in name
         (matrices if is_matrix and not table else others).append(parameter)
@@ -37,12 +41,16 @@ def _groups(sam: nn.Module) -> list[dict[str, object]]:
 
 @dataclass
 class Run:
-    """What a run carries from step to step: float32 weights, their moving average, the optimizer, the time spent."""
+    """What a run carries from step to step: float32 weights, their moving average, the optimizer, the time spent.
+
+    `working` computes with them, maybe at another precision; `loss` is what a step lowers.
+    """
 
     weights: "Sam"
     average: "Sam"
     working: "Sam"
     optimizer: MuonAdamW
+    loss: Loss
     steps: int = 0
     seconds: float = 0.0
     curve: list[str] = field(default_factory=list)
@@ -77,9 +85,13 @@ def new_run(seed: int) -> Run:
     # Half the memory traffic; positions and prompts stay exact.
     working.image_encoder.to(torch.bfloat16, memory_format=torch.channels_last)
     working.mask_decoder.bfloat16()
-    return Run(
-        weights, copy.deepcopy(weights).requires_grad_(False), working, MuonAdamW(_groups(weights), 0.0, _WEIGHT_DECAY)
-    )
+    return run_of(weights, working, training_loss)
+
+
+def run_of(weights: "Sam", working: "Sam", loss: Loss) -> Run:
+    """A run that begins with these weights; `working` is their copy."""
+    average = copy.deepcopy(weights).requires_grad_(False)
+    return Run(weights, average, working, MuonAdamW(_groups(weights), 0.0, _WEIGHT_DECAY), loss)
 
 
 @torch.no_grad()
@@ -108,7 +120,7 @@ def _update(run: Run, rate: float, team: Team) -> None:
 def train_step(run: Run, batch: Batch, rng: np.random.Generator, rate: float, team: Team = ALONE) -> float:
     """One step of the team; this process's loss."""
     _copy_weights(run.weights, run.working)
-    loss: Tensor = training_loss(run.working, batch, rng)
+    loss = run.loss(run.working, batch, rng)
     loss.backward()
     _update(run, rate, team)
     run.steps += 1

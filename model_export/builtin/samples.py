@@ -80,8 +80,16 @@ def _target(mask: Image, size: int, filled: tuple[int, int]) -> npt.NDArray[np.f
     return out
 
 
+def _choose(rng: Rng, areas: npt.NDArray[np.int64], prompts: int, lean: float) -> npt.NDArray[np.int64]:
+    """Indices (prompts,) of objects of these areas: one after the other, or, with a `lean`, rather small ones."""
+    if lean:
+        weights = areas**-lean
+        return rng.choice(len(areas), prompts, p=weights / weights.sum())
+    return np.concatenate([rng.permutation(len(areas)) for _ in range(prompts // len(areas) + 1)])[:prompts]
+
+
 def make_sample(
-    rng: Rng, path: Path, size: int, prompts: int
+    rng: Rng, path: Path, size: int, prompts: int, lean: float = 0.0
 ) -> tuple[Image, tuple[int, int], npt.NDArray[np.float32]] | None:
     """One image (3, S, S), what it fills of the frame, and `prompts` targets; None if no object is left in the crop."""
     rgb, labels = _turn(rng, *_crop(rng, *load_scene(path)))
@@ -90,7 +98,7 @@ def make_sample(
     present = present[present > 0]
     if not len(present):
         return None
-    chosen = np.concatenate([rng.permutation(present) for _ in range(prompts // len(present) + 1)])[:prompts]
+    chosen = present[_choose(rng, counts[present], prompts, lean)]
     rgb = fit_frame(_recolor(rng, rgb), size)
     filled = (rgb.shape[0], rgb.shape[1])
     frame = np.zeros((3, size, size), np.uint8)
@@ -100,10 +108,13 @@ def make_sample(
 
 
 class Samples(IterableDataset[Batch]):
-    """Endless batches from the bank, which may still grow."""
+    """Endless batches from the bank, which may still grow; `lean` is how far they lean to small objects."""
 
-    def __init__(self, bank: Path, size: int, images: int, prompts: int, seed: int | tuple[int, ...]) -> None:
+    def __init__(
+        self, bank: Path, size: int, images: int, prompts: int, seed: int | tuple[int, ...], lean: float = 0.0
+    ) -> None:
         self.bank, self.size, self.images, self.prompts, self.seed = bank, size, images, prompts, seed
+        self.lean = lean
 
     def __iter__(self) -> Iterator[Batch]:
         rng = np.random.default_rng(self.seed)
@@ -121,7 +132,7 @@ class Samples(IterableDataset[Batch]):
     ) -> Iterator[list[tuple[Image, tuple[int, int], npt.NDArray[np.float32]]]]:
         chunk = []
         for index in rng.permutation(len(files)):
-            sample = make_sample(rng, files[index], self.size, self.prompts)
+            sample = make_sample(rng, files[index], self.size, self.prompts, self.lean)
             if sample is not None:
                 chunk.append(sample)
             if len(chunk) == self.images:

@@ -1,5 +1,8 @@
 """Training of the built-in model: `python -m model_export.builtin.train RUN --bank BANK --minutes 80`.
 
+With `--refine FILE` it goes on from trained weights: prompt encoder and mask decoder learn to obey many clicks
+(`refine.py`), the image encoder stays as it is.
+
 The schedule goes by the minutes spent training, which the run's checkpoint carries: a killed run, started again with
 the same command, goes on where it was.
 """
@@ -21,6 +24,7 @@ from tqdm import tqdm
 
 from model_export.builtin.evaluate import held_out_scores
 from model_export.builtin.network import resize_frame
+from model_export.builtin.refine import SMALL_FIRST, refining_run
 from model_export.builtin.run import Run, new_run, train_step, trained
 from model_export.builtin.samples import Batch, Samples
 from model_export.builtin.schedule import Schedule, Stage
@@ -47,8 +51,8 @@ def half(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v if "gaussian" in k else v.half() for k, v in state.items()}
 
 
-def _batches(bank: Path, stage: Stage, prompts: int, seed: tuple[int, ...]) -> DataLoader[Batch]:
-    samples = Samples(bank, stage.size, stage.images, prompts, seed)
+def _batches(bank: Path, stage: Stage, prompts: int, seed: tuple[int, ...], lean: float) -> DataLoader[Batch]:
+    samples = Samples(bank, stage.size, stage.images, prompts, seed, lean)
     return DataLoader(samples, batch_size=None, num_workers=1, prefetch_factor=3, multiprocessing_context="spawn")
 
 
@@ -93,7 +97,8 @@ def train(run: Run, schedule: Schedule, options: argparse.Namespace, team: Team)
         resize_frame(run.working, stage.size)
         seed = (options.seed, run.steps, team.rank)
         rng = np.random.default_rng(seed)
-        for batch in _batches(options.bank, stage, schedule.prompts, seed):
+        lean = SMALL_FIRST if options.refine else 0.0
+        for batch in _batches(options.bank, stage, schedule.prompts, seed, lean):
             loss = train_step(run, batch, rng, schedule.rate_at(run.seconds / total), team)
             log.note(loss, stage.size)
             last, before = time.monotonic(), last
@@ -121,6 +126,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m model_export.builtin.train", description=__doc__)
     parser.add_argument("run", type=Path, help="folder of the checkpoint and of the result, builtin.pt")
     parser.add_argument("--bank", type=Path, required=True, help="folder made by model_export.builtin.bank")
+    parser.add_argument("--refine", type=Path, metavar="FILE", help="go on from these weights, but for the encoder")
     parser.add_argument("--minutes", type=float, default=80, help="time to train, wall clock")
     parser.add_argument("--stages", type=_stages, default="192:0.35:6,288:0.3:4,384:0.35:2", help="size:share:images,…")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
@@ -140,7 +146,7 @@ def _work(rank: int, options: argparse.Namespace, meeting: Path) -> None:
     torch.set_num_threads(options.threads)
     team = Team(rank, options.processes)
     team.join(meeting)
-    run = new_run(options.seed)
+    run = refining_run(options.refine) if options.refine else new_run(options.seed)
     if (options.run / "checkpoint.pt").exists():
         run.load(options.run / "checkpoint.pt")
     train(run, Schedule(options.minutes, options.stages, options.rate, options.prompts), options, team)
