@@ -8,6 +8,9 @@ does not say who asks. Drafts and annotations lag behind the page by seconds. So
   stands in several of them counts once while it is the same; where it differs it is several regions.
 - Predictions count while there is no draft and no annotation: later on, the page may show none of their regions.
 
+A positive click on a region that is in no draft asks for a new mask: it may be that of somebody who labels the same
+thing anew, and who must not be given another annotator's mask. To add to such a region, click right beside it.
+
 Some regions are left alone: a locked one; one with strokes of the annotator's that are not in its RLE yet; one that a
 relation names, because the editor's page breaks when such a region is suggested anew.
 
@@ -108,10 +111,18 @@ def hit(task: Task, request: PromptRequest, config: LabelConfig, size: Size) -> 
     click = request.clicks[0]
     point = np.array([click.x, click.y]) / 100 * size[::-1]
     near = [(distance, one) for one in candidates if (distance := _distance(one, point, size)) <= margin(size)]
-    found = [one for distance, one in near if distance == 0] or [one for _, one in near]
+    under = [one for distance, one in near if distance == 0]
+    found = under or [one for _, one in near]
     if len(found) > 1:
         logger.info("The click %r is on %d regions of its label; it corrects none.", request.region_id, len(found))
-    return _painted(found[0], size) if len(found) == 1 else None
+    if len(found) != 1 or (under and click.is_positive and not _is_drafted(task, found[0])):
+        return None
+    return _painted(found[0], size)
+
+
+def _is_drafted(task: Task, candidate: _Candidate) -> bool:
+    """Whether somebody is at work on the region."""
+    return any(draft is candidate.work for draft in _works(task, "drafts"))
 
 
 def _distance(candidate: _Candidate, point: NDArray[np.float64], size: Size) -> float:

@@ -111,7 +111,10 @@ def test_ctrl_alt_click_cuts_a_piece_off_a_mask_that_stands(
 def test_ctrl_click_adds_to_a_saved_mask_and_keeps_what_was_said_of_it(
     page: LabelingPage, studio: LabelStudio, make_task: MakeTask
 ) -> None:
-    """One click says which region of an opened annotation is meant, the next what it lacks; its notes stay with it."""
+    """One click says which region of an opened annotation is meant, the next what it lacks; its notes stay with it.
+
+    A click on a region that is in no draft yet may be somebody's who labels anew: it is answered with a new mask.
+    """
     scene = mushroom()
     stem, cap, whole = parts(scene)
     project, task = make_task(scene, config="damage_inspection")
@@ -124,10 +127,11 @@ def test_ctrl_click_adds_to_a_saved_mask_and_keeps_what_was_said_of_it(
 
     page.choose(POINTS, "click:Dent")
     page.click(*innermost(stem), ctrl=True)
-    same = page.suggestion()
+    new = page.suggestion()
+    wait_for_draft(studio, task, region["id"])
     page.choose(POINTS, "click:Dent")
     page.click(*innermost(cap))
-    assert page.suggestion(after=same).id == same.id == region["id"]
+    assert page.suggestion(after=new).id == region["id"] != new.id
     page.accept()
     page.update()
 

@@ -78,7 +78,8 @@ def task(drafts: Any = (), annotations: Any = (), predictions: Any = ()) -> dict
 
 
 def found(standing: dict[str, Any], *regions: dict[str, Any]) -> str | None:
-    painted = existing.hit(standing, asked(*(regions or (click(40, 40),))), CONFIG, SIZE)
+    """The region that a negative click on the car corrects, or these prompts."""
+    painted = existing.hit(standing, asked(*(regions or (click(40, 40, positive=False),))), CONFIG, SIZE)
     return painted.region_id if painted else None
 
 
@@ -323,6 +324,16 @@ def test_too_many_regions_are_not_looked_through(caplog: pytest.LogCaptureFixtur
     assert found(task([draft(brush(), *many[:1000])])) == "car"
     assert found(task([draft(brush(), *many)])) is None
     assert "too much" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["annotations", "predictions"])
+def test_who_labels_anew_what_another_has_labeled_gets_no_mask_of_theirs(place: str) -> None:
+    """A plain click in a new annotation lands where somebody else's region is, which the asker does not see."""
+    standing = task(**{place: [draft(brush())]})
+    assert found(standing, click(40, 40)) is None
+    assert found(standing, click(40, 40, positive=False)) == "car"
+    assert found(standing, click(40, 40 + 17)) == "car"
+    assert found(task([draft(brush())]), click(40, 40)) == "car"
 
 
 # ---------------------------------------------------------------------------------------------- what is left as it is
