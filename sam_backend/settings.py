@@ -22,8 +22,10 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 
 from sam_backend.answer_settings import AnswerSettings
+from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.errors import SettingError
 
 BUILTIN_MODEL = "builtin"
@@ -166,7 +168,12 @@ class ServiceSettings(BaseModel):
 
 
 class Settings(AnswerSettings, ServiceSettings):
-    """All settings. A field's validation alias is its environment variable, its description the line in the README."""
+    """All settings. A field's validation alias is its environment variable, its description the line in the README.
+
+    Those of automatic mode stand apart: a project's `extra_params` take their place.
+    """
+
+    automatic: AutomaticSettings = Field(default_factory=AutomaticSettings)
 
     @model_validator(mode="after")
     def _user_and_password_together(self) -> Self:
@@ -181,9 +188,10 @@ class Settings(AnswerSettings, ServiceSettings):
         return self
 
 
-def environment_names() -> dict[str, str]:
-    """Environment variable of each setting, by field name."""
-    return {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
+def environment_fields() -> dict[str, FieldInfo]:
+    """Each setting's field, by its environment variable."""
+    fields = [*Settings.model_fields.values(), *AutomaticSettings.model_fields.values()]
+    return {str(field.validation_alias): field for field in fields if field.validation_alias}
 
 
 def load(environ: Mapping[str, str] = os.environ) -> Settings:
@@ -192,12 +200,17 @@ def load(environ: Mapping[str, str] = os.environ) -> Settings:
     Raises:
         SettingError: a value is out of range, or a `SAM_` name is unknown.
     """
-    known = set(environment_names().values())
+    known = set(environment_fields())
     _refuse_unknown({name for name in environ if name.startswith("SAM_")} - known, known)
+    given = {name: environ[name] for name in known if environ.get(name)}
+    automatic = {str(field.validation_alias) for field in AutomaticSettings.model_fields.values()}
     try:
-        return Settings.model_validate({name: environ[name] for name in known if environ.get(name)})
+        return Settings.model_validate(
+            {name: value for name, value in given.items() if name not in automatic}
+            | {"automatic": {name: value for name, value in given.items() if name in automatic}}
+        )
     except ValidationError as error:
-        raise SettingError(_first_complaint(error), "See the settings in the README.") from None
+        raise SettingError(complaint(error), "See the settings in the README.") from None
 
 
 def _refuse_unknown(unknown: set[str], known: set[str]) -> None:
@@ -207,10 +220,12 @@ def _refuse_unknown(unknown: set[str], known: set[str]) -> None:
         raise SettingError(f"{name} is not a setting.", f"Did you mean {nearest[0]}?" if nearest else "Unset it.")
 
 
-def _first_complaint(error: ValidationError) -> str:
-    complaint = error.errors(include_url=False, include_context=False)[0]
-    if not complaint["loc"]:
-        return complaint["msg"].removeprefix("Value error, ") + "."
-    name = str(complaint["loc"][0])
-    shown = "" if name in SECRETS else f" = {complaint['input']!r}"
-    return f"{name}{shown}: {complaint['msg'].removeprefix('Value error, ')}."
+def complaint(error: ValidationError) -> str:
+    """What pydantic complains of first, in one line: the name, the value unless it is secret, what is wrong."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    names = [str(part) for part in first["loc"] if part != "automatic"]
+    said = first["msg"].removeprefix("Value error, ")
+    if not names:
+        return f"{said}."
+    shown = "" if names[0] in SECRETS else f" = {first['input']!r}"
+    return f"{'.'.join(names)}{shown}: {said}."

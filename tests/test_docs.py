@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import sam_backend
-from sam_backend.settings import environment_names
+from sam_backend.settings import environment_fields
 from tests.support.service import command, environment
 from tests.support.settings_table import with_table
 
@@ -92,7 +92,7 @@ def test_the_readme_lists_the_settings_as_they_are() -> None:
 
 
 def test_every_setting_that_a_document_names_exists() -> None:
-    known = set(environment_names().values())
+    known = set(environment_fields())
     named = {name for path in DOCUMENTS for name in re.findall(r"\bSAM_[A-Z_]+[A-Z]\b", path.read_text("utf-8"))}
     assert named - known == set()
 
@@ -104,7 +104,7 @@ def test_the_container_sets_known_settings(file: str) -> None:
         re.findall(r"ENV ([A-Z_]+)=", text)
     )
     assert named
-    assert named - set(environment_names().values()) == set()
+    assert named - set(environment_fields()) == set()
 
 
 # ---------------------------------------------------------------------------------------------------------- links

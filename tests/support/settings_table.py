@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ByteSize, SecretStr
 
-from sam_backend.settings import Settings, environment_names
+from sam_backend.settings import environment_fields
 
 README = Path(__file__).parents[2] / "README.md"
 START = "<!-- settings: written by `make docs` from sam_backend/settings.py -->\n"
@@ -17,11 +17,7 @@ END = "<!-- settings end -->\n"
 
 def table() -> str:
     """One line a setting: name, default, meaning."""
-    names = environment_names()
-    rows = [
-        f"| `{names[field]}` | {_shown(info.default)} | {info.description} |"
-        for field, info in Settings.model_fields.items()
-    ]
+    rows = [f"| `{name}` | {_shown(info.default)} | {info.description} |" for name, info in environment_fields().items()]
     return "\n".join(["| Name | Default | Meaning |", "|---|---|---|", *rows]) + "\n"
 
 
@@ -30,6 +26,8 @@ def _shown(default: Any) -> str:
         default = default.get_secret_value()
     if isinstance(default, ByteSize):
         default = default.human_readable().replace(".0", "")
+    if default is None:
+        default = ""
     text = f"{default:g}" if isinstance(default, float) else str(default)
     return f"`{text}`" if text else ""
 
