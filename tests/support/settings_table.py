@@ -17,7 +17,9 @@ END = "<!-- settings end -->\n"
 
 def table() -> str:
     """One line a setting: name, default, meaning."""
-    rows = [f"| `{name}` | {_shown(info.default)} | {info.description} |" for name, info in environment_fields().items()]
+    rows = [
+        f"| `{name}` | {_shown(info.default)} | {info.description} |" for name, info in environment_fields().items()
+    ]
     return "\n".join(["| Name | Default | Meaning |", "|---|---|---|", *rows]) + "\n"
 
 
