@@ -75,7 +75,7 @@ class AutomaticSettings(BaseModel):
     box_nms_thresh: Fraction = Field(
         0.7,
         validation_alias="SAM_BOX_NMS_THRESH",
-        description="Of two masks whose boxes overlap by more than this IoU, the one of lower predicted IoU is dropped.",
+        description="Of two masks whose boxes overlap by more than this IoU, that of lower predicted IoU is dropped.",
     )
     crop_n_layers: int = Field(
         0,
@@ -94,7 +94,7 @@ class AutomaticSettings(BaseModel):
         ge=0,
         lt=1,
         validation_alias="SAM_CROP_OVERLAP_RATIO",
-        description="By which share of the image's shorter side crops of the first layer overlap; less in further ones.",
+        description="Share of the image's shorter side by which crops of the first layer overlap; less in further ones.",
     )
     crop_n_points_downscale_factor: int = Field(
         1,
