@@ -94,7 +94,7 @@ class AutomaticSettings(BaseModel):
         ge=0,
         lt=1,
         validation_alias="SAM_CROP_OVERLAP_RATIO",
-        description="Share of the image's shorter side by which crops of the first layer overlap; less in further ones.",
+        description="Share of the image's shorter side by which the first layer's crops overlap; less in further ones.",
     )
     crop_n_points_downscale_factor: int = Field(
         1,

@@ -57,9 +57,9 @@ def count_encode() -> None:
     ENCODES.inc()
 
 
-def count_decode() -> None:
-    """Count a prompt that went through the decoder."""
-    DECODES.inc()
+def count_decode(prompts: int = 1) -> None:
+    """Count prompts that went through the decoder."""
+    DECODES.inc(prompts)
 
 
 def count_error(error: Exception) -> None:

@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend import metrics
+from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.single_flight import SingleFlight
-from sam_backend.sam import chain, cleaning, correction, decoder, encoder, geometry, masks, views
+from sam_backend.sam import automatic, chain, cleaning, correction, decoder, encoder, geometry, grids, masks, views
+from sam_backend.sam.automatic import Found
 from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import ModelInfo, read_info
 from sam_backend.sam.magnifier import Magnifier
 from sam_backend.sam.model import CompiledSam, check_device, compile_model
+from sam_backend.sam.proposals import Scene
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
 from sam_backend.settings import BUILTIN_MODEL, Settings
 
@@ -84,11 +87,15 @@ class Segmenter:
         # Between this caller's miss and its flight another flight may have landed: look once more.
         embedding = self._embeddings.get(key)
         if embedding is None:
-            model = self.load()
-            with metrics.stage("encode"):
-                embedding = encoder.encode(model, image, self.model_version)
-            metrics.count_encode()
+            embedding = self._encoded(image)
             self._embeddings.put(key, embedding)
+        return embedding
+
+    def _encoded(self, image: Image) -> Embedding:
+        model = self.load()
+        with metrics.stage("encode"):
+            embedding = encoder.encode(model, image, self.model_version)
+        metrics.count_encode()
         return embedding
 
     def segment(self, image: Image, prompt: Prompt) -> list[Mask]:
@@ -114,6 +121,34 @@ class Segmenter:
         with metrics.stage("upscale"):
             found = [masks.finish(self.info, embedding, answer, index) for index in chosen]
             return [view.back(self._clean(mask, shown)) for mask in found if mask.bitmap.any()]
+
+    def everything(self, image: Image, parameters: AutomaticSettings) -> Found:
+        """Find everything on an image, as segment-anything's `SamAutomaticMaskGenerator` does.
+
+        Args:
+            image: the upright image. Its embedding is cached, those of its crops are not.
+            parameters: the generator's.
+
+        Raises:
+            ModelError: OpenVINO failed.
+        """
+        model = self.load()
+        request = model.bulk_request()
+
+        def open_view(view: views.View) -> tuple[Scene, automatic.Decode]:
+            embedding = self.embed(image) if view.image is image else self._encoded(view.image)
+
+            def decode(points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+                with metrics.stage("decode"):
+                    answer = decoder.decode_points(model, request, embedding, points)
+                metrics.count_decode(len(points))
+                return answer
+
+            return Scene(self.info, view, embedding, parameters), decode
+
+        crops = grids.crops(image.original_size, parameters.crop_n_layers, parameters.crop_overlap_ratio)
+        shown = [(views.crop(image, crop) if layer else views.whole(image), layer) for crop, layer in crops]
+        return automatic.generate(image, parameters, shown, open_view)
 
     def correct(self, image: Image, prompt: Prompt, before: NDArray[np.bool_]) -> list[Mask]:
         """Let the points of a prompt correct a mask that stands; all that they don't point at stays as it is.

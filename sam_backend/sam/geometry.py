@@ -200,3 +200,24 @@ def cells_per_pixel(original_size: Size, input_size: Size, image_size: int, grid
 def half_cell(cells_per_pixel: NDArray[np.float64]) -> int:
     """Half of a cell's side in whole original pixels, at least 1."""
     return max(1, round(0.5 / float(cells_per_pixel.max())))
+
+
+def cells_around(bitmap: NDArray[np.bool_], margin: int) -> tuple[slice, slice]:
+    """Rows and columns of a mask (h, w) that is not empty, with `margin` more on each side where there are."""
+    rows, columns = np.flatnonzero(bitmap.any(1)), np.flatnonzero(bitmap.any(0))
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + 1 + margin),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + 1 + margin),
+    )
+
+
+def in_cells(points: NDArray[np.float64], size: Size, grid: Size) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows and columns (N,) of the cells in which points lie.
+
+    Args:
+        points: float64 (N, 2), (x, y) in the pixels of a picture of `size`.
+        size: (H, W) of the picture.
+        grid: (h, w) of cells that show all of it.
+    """
+    cells = np.floor(points * (grid[1] / size[1], grid[0] / size[0])).astype(np.int64)
+    return cells[:, 1].clip(0, grid[0] - 1), cells[:, 0].clip(0, grid[1] - 1)

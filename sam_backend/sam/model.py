@@ -56,6 +56,10 @@ class CompiledSam:
         """A fresh request: an encode is long beside making one."""
         return self._encoder.create_infer_request()
 
+    def bulk_request(self) -> "openvino.InferRequest":
+        """A fresh request for the decoder: one that decodes many points at once gives its memory back in the end."""
+        return self._decoder.create_infer_request()
+
     def decoder_request(self) -> "openvino.InferRequest":
         """This thread's own request; its outputs are overwritten by the next inference of the same thread."""
         request: openvino.InferRequest | None = getattr(self._local, "decoder", None)
