@@ -4,7 +4,8 @@
     ├── StartError                 the service stops at start, exit code 2
     │   ├── SettingError           a setting is unknown or out of range
     │   ├── ModelFolderError       a model folder is missing, broken or made of two halves
-    │   └── PortTakenError         something listens there already
+    │   ├── PortTakenError         something listens there already
+    │   └── JobError               a bulk job cannot start, or go on
     ├── RequestError               the request is wrong; nothing was done                      400
     │   ├── BodyError              the body is not the JSON that is expected                   400
     │   ├── TaskError              a task lacks what the label config asks for                 400
@@ -53,6 +54,10 @@ class ModelFolderError(StartError):
 
 class PortTakenError(StartError):
     """The port cannot be listened on."""
+
+
+class JobError(StartError):
+    """A bulk job cannot start, or go on: nothing to label, an output in the way, a part that is not installed."""
 
 
 class RequestError(SamBackendError):

@@ -85,7 +85,7 @@ class Source(Protocol):
 
 
 class Sink(Protocol):
-    """The one writer. What it was given is safe when `add` returns, `kill -9` included."""
+    """The one writer, used by one thread. What it was given is safe when `add` returns, `kill -9` included."""
 
     def is_done(self, key: str) -> bool:
         """Whether this item was kept by this run or an earlier one of the same parameters."""
@@ -93,12 +93,22 @@ class Sink(Protocol):
     def add(self, outcome: Outcome) -> None:
         """Keep an outcome without an error."""
 
-    def finish(self) -> str:
-        """Make the output appear; one line that says where."""
+    def finish(self, *, complete: bool) -> str:
+        """Make the output appear; one line that says where.
+
+        Args:
+            complete: all items are done. If not (some failed, or `--limit`), the same command will go on later.
+        """
+
+    def close(self) -> None:
+        """Let go of files and connections, whatever happened; nothing is lost. It may be called twice."""
 
 
 class Executor(Protocol):
     """Labels items somewhere; items go in as fast as they are worked off, outcomes come out as they are done."""
 
     def __call__(self, order: Order, items: Iterable[Item]) -> Iterator[Outcome]:
-        """Exactly one outcome for each item, in any order."""
+        """Exactly one outcome for each item, in any order.
+
+        Closing the iterator (a generator's `close`) stops the workers at once; what is under way is lost.
+        """
