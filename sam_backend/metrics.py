@@ -24,8 +24,11 @@ STAGE_SECONDS = Histogram(
 )
 ENCODES = Counter("sam_encodes", "Images that went through the encoder.", registry=REGISTRY)
 DECODES = Counter("sam_decodes", "Prompts that went through the decoder.", registry=REGISTRY)
-CACHE_HITS = Counter("sam_cache_hits", "Look-ups that found their entry.", ["cache"], registry=REGISTRY)
-CACHE_MISSES = Counter("sam_cache_misses", "Look-ups that did not.", ["cache"], registry=REGISTRY)
+CACHE_HITS = Counter("sam_cache_hits", "Look-ups that found their entry.", ["cache", "tier"], registry=REGISTRY)
+CACHE_MISSES = Counter("sam_cache_misses", "Look-ups that did not.", ["cache", "tier"], registry=REGISTRY)
+CACHE_FAULTS = Counter(
+    "sam_cache_faults", "Reads and writes that failed, and broken entries.", ["tier", "fault"], registry=REGISTRY
+)
 ERRORS = Counter("sam_errors", "Errors by name.", ["error"], registry=REGISTRY)
 WARM_QUEUE = Gauge("sam_warm_queue", "Images that wait to be warmed.", registry=REGISTRY)
 
@@ -34,7 +37,7 @@ WARM_QUEUE = Gauge("sam_warm_queue", "Images that wait to be warmed.", registry=
 def stage(name: str) -> Iterator[None]:
     """Time a stage: for `/metrics`, and for the log line of the request that is being answered.
 
-    Stages: `fetch`, `decode_image`, `encode`, `decode`, `upscale`, `rle`.
+    Stages: `fetch`, `decode_image`, `disk`, `encode`, `decode`, `upscale`, `rle`.
     """
     started = time.perf_counter()
     try:
@@ -47,9 +50,14 @@ def stage(name: str) -> Iterator[None]:
             trace.add(name, seconds)
 
 
-def count_cache(*, hit: bool, cache: str = "embeddings") -> None:
-    """Count a look-up in the cache of `embeddings` or of decoded `images`."""
-    (CACHE_HITS if hit else CACHE_MISSES).labels(cache).inc()
+def count_cache(*, hit: bool, cache: str = "embeddings", tier: str = "memory") -> None:
+    """Count a look-up in one tier of the cache of `embeddings` or of decoded `images`."""
+    (CACHE_HITS if hit else CACHE_MISSES).labels(cache, tier).inc()
+
+
+def count_cache_fault(tier: str, fault: str) -> None:
+    """Count what went wrong in a tier: `read`, `write`, `broken`, `dropped`."""
+    CACHE_FAULTS.labels(tier, fault).inc()
 
 
 def count_encode() -> None:

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from sam_backend import metrics
 from sam_backend.automatic_settings import AutomaticSettings
+from sam_backend.cache import embeddings
 from sam_backend.cache.memory import MemoryCache
-from sam_backend.cache.single_flight import SingleFlight
 from sam_backend.sam import automatic, chain, cleaning, correction, decoder, encoder, geometry, grids, masks, views
 from sam_backend.sam.automatic import Found
 from sam_backend.sam.decoder import LowResMasks
@@ -21,7 +21,6 @@ from sam_backend.sam.proposals import Scene
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
 from sam_backend.settings import BUILTIN_MODEL, Settings
 
-EmbeddingKey = tuple[str, str]
 StepKey = tuple[str, str, bytes]
 
 _STEPS_BUDGET = 128 * 1024**2
@@ -34,7 +33,7 @@ class Segmenter:
 
     Raises:
         ModelFolderError: the model folder is missing, broken, or made of two halves.
-        SettingError: there is no such device.
+        SettingError: there is no such device, or the folder of `SAM_CACHE_DIR` cannot be made.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -44,9 +43,8 @@ class Segmenter:
         check_device(settings.device)
         self._compiled: CompiledSam | None = None
         self._compiling = threading.Lock()
-        self._embeddings: MemoryCache[EmbeddingKey, Embedding] = MemoryCache(settings.memory_cache)
+        self._embeddings = embeddings.open_tiers(settings)
         self._steps: MemoryCache[StepKey, LowResMasks] = MemoryCache(_STEPS_BUDGET)
-        self._flights: SingleFlight[EmbeddingKey, Embedding] = SingleFlight()
 
     @property
     def model_version(self) -> str:
@@ -75,21 +73,19 @@ class Segmenter:
             return self._compiled
 
     def embed(self, image: Image) -> Embedding:
-        """The image's embedding: from the cache, or computed once however many ask."""
-        key = (image.digest, self.model_version)
-        embedding = self._embeddings.get(key)
-        metrics.count_cache(hit=embedding is not None)
-        if embedding is not None:
-            return embedding
-        return self._flights.do(key, lambda: self._encode(key, image))
+        """The image's embedding: from the first tier that has it, or computed once however many ask."""
+        return self._embeddings.get(self._key(image), lambda: self._encoded(image))
 
-    def _encode(self, key: EmbeddingKey, image: Image) -> Embedding:
-        # Between this caller's miss and its flight another flight may have landed: look once more.
-        embedding = self._embeddings.get(key)
-        if embedding is None:
-            embedding = self._encoded(image)
-            self._embeddings.put(key, embedding)
-        return embedding
+    def is_stored(self, image: Image) -> bool:
+        """Whether the image's embedding outlives this process: it is read and checked, nothing is computed."""
+        return self._embeddings.is_stored(self._key(image))
+
+    def flush(self) -> None:
+        """Wait until the embeddings so far are where `SAM_CACHE_DIR` wants them, or have failed to get there."""
+        self._embeddings.flush()
+
+    def _key(self, image: Image) -> str:
+        return embeddings.key(image.digest, (self.model_version, self.info.export_id))
 
     def _encoded(self, image: Image) -> Embedding:
         model = self.load()

@@ -130,6 +130,16 @@ class ServiceSettings(BaseModel):
         validation_alias="SAM_MEMORY_CACHE",
         description="Memory for embeddings (vit_b: 4 MiB an image).",
     )
+    cache_dir: Path | None = Field(
+        None,
+        validation_alias="SAM_CACHE_DIR",
+        description="Folder where embeddings outlive a restart; several processes may share it. Empty: none.",
+    )
+    disk_cache: Bytes = Field(
+        ByteSize(10 * 1024**3),
+        validation_alias="SAM_DISK_CACHE",
+        description="Disk space for embeddings in `SAM_CACHE_DIR`; those used longest ago go first.",
+    )
     warm_queue: int = Field(
         64,
         ge=0,

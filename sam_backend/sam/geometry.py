@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 from sam_backend.sam.types import Size
 
+# Stands in the key of each embedding that is kept: count it up when `resize_and_pad` gives other pixels.
+PREPROCESSING = 1
+
 
 def input_size(original_size: Size, image_size: int) -> Size:
     """(H, W) in input pixels: the longest side becomes `image_size`, and no side less than 1."""

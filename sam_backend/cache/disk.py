@@ -1,0 +1,88 @@
+"""Bytes by key in files, which outlive the process and which several processes share.
+
+`folder/ab/abcd…`: the name is the SHA-256 of the key, its first two digits the sub-folder. A file appears whole or not
+at all: it is written beside its place and then renamed. Nothing waits for the disk to have it in a power cut: what was
+torn then is found out when it is read. No lock is held between processes: whoever reads a file that another removes
+reads it to its end.
+"""
+
+import contextlib
+import hashlib
+import os
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+from sam_backend.cache import frame
+from sam_backend.cache.budget import TEMPORARY, Budget
+from sam_backend.cache.faults import Faults
+from sam_backend.cache.frame import BrokenEntryError, Part
+
+
+class DiskCache:
+    """Keeps at most `max_bytes` in `folder`, which is made. Threads and processes share it.
+
+    Whatever goes wrong later is counted, said once in a while, and a miss.
+
+    Raises:
+        OSError: the folder cannot be made.
+    """
+
+    name = "disk"
+
+    def __init__(self, folder: Path, max_bytes: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._budget = Budget(folder, max_bytes)
+        self._faults = Faults(self.name)
+
+    def get(self, key: str) -> memoryview | None:
+        """What was put under `key`, byte for byte, now the most recently used; or None."""
+        path = self._path(key)
+        try:
+            value = frame.unseal(key, path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except BrokenEntryError as error:
+            self.discard(key, error)
+            return None
+        except OSError as error:
+            self._faults.note("read", error)
+            return None
+        # On a disk that is full or cannot be written, what was read is still right.
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return value
+
+    def put(self, key: str, value: Sequence[Part]) -> None:
+        """Keep a value, given in parts that stand one after the other; what does not fit the budget is let go."""
+        entry = frame.seal(key, value)
+        try:
+            if self._budget.admit(sum(memoryview(part).nbytes for part in entry)):
+                _write(self._path(key), entry)
+        except OSError as error:
+            self._faults.note("write", error)
+
+    def discard(self, key: str, cause: object) -> None:
+        """Remove an entry that is of no use; `cause` says why."""
+        path = self._path(key)
+        self._faults.note("broken", f"{path} is not used, {cause}")
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+    def _path(self, key: str) -> Path:
+        name = hashlib.sha256(key.encode()).hexdigest()
+        return self._folder / name[:2] / name
+
+
+def _write(path: Path, parts: Sequence[Part]) -> None:
+    temporary = path.with_name(f"{uuid.uuid4().hex}{TEMPORARY}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary.open("xb") as file:
+            file.writelines(parts)
+        temporary.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
