@@ -11,6 +11,7 @@
     │   ├── TaskError              a task lacks what the label config asks for                 400
     │   ├── PromptError            a prompt that has no meaning on this image                  400
     │   ├── LabelConfigError       the label config has no way in or no way out                422
+    │   ├── ExtraParamsError       a parameter of the model connection is unknown or wrong     422
     │   ├── BodyTooLargeError      the body is larger than the limit                           413
     │   └── CredentialsError       the backend's own user or password is wrong                 401
     ├── ImageError                 the picture could not be had or read
@@ -19,6 +20,8 @@
     │   ├── ImageUnreadableError   not an image, or a broken one                               422
     │   ├── ImageUnavailableError  the server answered with an error, or not at all            502
     │   └── ImageTimeoutError      the server was too slow                                     504
+    ├── LabelStudioError           Label Studio cannot be had, or refuses its token            502
+    │   └── RefusedError           Label Studio does not take this, but may take something else 502
     ├── OutputError                a file cannot be written                                    500
     └── ModelError                 OpenVINO failed                                             500
 
@@ -84,6 +87,12 @@ class LabelConfigError(RequestError):
     status = 422
 
 
+class ExtraParamsError(RequestError):
+    """A parameter of automatic mode, in the model connection's `extra_params` as a rule, is unknown or wrong."""
+
+    status = 422
+
+
 class BodyTooLargeError(RequestError):
     """The body is larger than `SAM_MAX_BODY_BYTES`."""
 
@@ -128,6 +137,20 @@ class ImageTimeoutError(ImageError):
     """The image's server was too slow."""
 
     status = 504
+
+
+class LabelStudioError(SamBackendError):
+    """Label Studio cannot be had, or refuses its token: a bulk job stops. `answered` is its HTTP status, if any."""
+
+    status = 502
+
+    def __init__(self, message: str, remedy: str = "", answered: int = 0) -> None:
+        super().__init__(message, remedy)
+        self.answered = answered
+
+
+class RefusedError(LabelStudioError):
+    """Label Studio does not take this, but may take something else: a task was deleted, for one."""
 
 
 class OutputError(SamBackendError):

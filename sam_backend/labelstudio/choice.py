@@ -11,13 +11,13 @@ for its label costs the annotator one key, while nothing turns a box into the ma
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Protocol, Self
 
 from sam_backend.answer_settings import ANSWERS, AnswerSettings
 from sam_backend.errors import LabelConfigError
-from sam_backend.labelstudio.config import Control, Label, LabelConfig
-from sam_backend.labelstudio.prompts import PromptRequest
+from sam_backend.labelstudio.config import Control, ImageTag, Label, LabelConfig
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +40,26 @@ class AnswerOptions:
     def of(cls, settings: AnswerSettings) -> Self:
         """Those of the settings."""
         return cls(tuple(settings.answer.split(",")), settings.polygon_tolerance, settings.polygon_points)
+
+
+class Wish(Protocol):
+    """What a region is wanted for; a `PromptRequest` is one."""
+
+    @property
+    def control(self) -> Control:
+        """The control that asks; its `to_name` is the image."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the labels wanted, as that control's regions have them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Label:
+    """A label wanted of a control, asked for by itself."""
+
+    control: Control
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +87,7 @@ def check(config: LabelConfig, options: AnswerOptions) -> None:
         raise _left_out(config.answers, options)
 
 
-def choose(request: PromptRequest, config: LabelConfig, options: AnswerOptions) -> Choice:
+def choose(request: Wish, config: LabelConfig, options: AnswerOptions) -> Choice:
     """The control that answers a request, as this module's first lines say, and the labels.
 
     A label that the control does not offer is left out and logged, never replaced by another.
@@ -75,7 +95,43 @@ def choose(request: PromptRequest, config: LabelConfig, options: AnswerOptions) 
     Raises:
         LabelConfigError: the setting `SAM_ANSWER` leaves all controls of the prompt's image out.
     """
-    controls = config.answers_for(request.control.to_name)
+    allowed = _allowed(request.control.to_name, config, options)
+    chosen = max((for_control(request, config, control) for control in allowed), key=lambda choice: len(choice.labels))
+    _report(request, config, chosen)
+    return chosen
+
+
+def choose_for_label(to_name: str, label: str, config: LabelConfig, options: AnswerOptions) -> Choice:
+    """The control that answers for an image where nobody asked, and the label where it offers that; "" is none.
+
+    Raises:
+        LabelConfigError: the setting `SAM_ANSWER` leaves all controls of the image out.
+    """
+    labels = (label,) if label else ()
+    allowed = _allowed(to_name, config, options)
+    choices = [_for_label(labels, config, control) for control in allowed]
+    return max(choices, key=lambda choice: len(choice.labels))
+
+
+def answered(config: LabelConfig, options: AnswerOptions) -> tuple[ImageTag, ...]:
+    """The images that any control may answer for."""
+    served = {control.to_name for control in config.answers if control.answer in options.kinds}
+    return tuple(image for image in config.images if image.name in served)
+
+
+def offered(config: LabelConfig, options: AnswerOptions) -> list[str] | None:
+    """The labels of all controls that may answer, by value; None where a task's own are among them."""
+    images = answered(config, options)
+    controls = [control for image in images for control in _allowed(image.name, config, options)]
+    sources = [source for control in controls for source in _sources(config, control)]
+    if any(source.labels_from for source in sources):
+        return None
+    return list(dict.fromkeys(label.value for source in sources for label in source.labels))
+
+
+def _allowed(to_name: str, config: LabelConfig, options: AnswerOptions) -> Sequence[Control]:
+    """The image's controls that may answer, the preferred ones first."""
+    controls = config.answers_for(to_name)
     allowed = sorted(
         (control for control in controls if control.answer in options.kinds),
         key=lambda control: options.kinds.index(control.answer),
@@ -85,9 +141,13 @@ def choose(request: PromptRequest, config: LabelConfig, options: AnswerOptions) 
     asking = ("rectangle", True)
     if (allowed[0].answer, allowed[0].smart) != asking:
         allowed = [control for control in allowed if (control.answer, control.smart) != asking]
-    chosen = max((for_control(request, config, control) for control in allowed), key=lambda choice: len(choice.labels))
-    _report(request, config, chosen)
-    return chosen
+    return allowed
+
+
+def _for_label(labels: tuple[str, ...], config: LabelConfig, control: Control) -> Choice:
+    """The control, or a `<Labels>` beside it, asks itself for the label."""
+    wishes = [_Label(source, labels) for source in _sources(config, control)] or [_Label(control, ())]
+    return max((for_control(wish, config, control) for wish in wishes), key=lambda choice: len(choice.labels))
 
 
 def _left_out(controls: tuple[Control, ...], options: AnswerOptions) -> LabelConfigError:
@@ -98,16 +158,23 @@ def _left_out(controls: tuple[Control, ...], options: AnswerOptions) -> LabelCon
     )
 
 
-def for_control(request: PromptRequest, config: LabelConfig, control: Control) -> Choice:
+def for_control(request: Wish, config: LabelConfig, control: Control) -> Choice:
     """The control and the request's labels that it offers; what has no labels of its own, with the best `<Labels>`."""
     if control.has_labels:
         return Choice(control, _offered(request, config, control))
-    sources = (one for one in config.labels if one.to_name == control.to_name and not control.kind.endswith("labels"))
-    choices = [Choice(control, _offered(request, config, source), source) for source in sources]
+    choices = [Choice(control, _offered(request, config, source), source) for source in _sources(config, control)]
     return max(choices, key=lambda choice: len(choice.labels), default=Choice(control, ()))
 
 
-def _report(request: PromptRequest, config: LabelConfig, chosen: Choice) -> None:
+def _sources(config: LabelConfig, control: Control) -> list[Control]:
+    """Where the control's labels come from: itself, else the image's `<Labels>`."""
+    if control.has_labels:
+        return [control]
+    is_plain = not control.kind.endswith("labels")
+    return [source for source in config.labels if source.to_name == control.to_name and is_plain]
+
+
+def _report(request: Wish, config: LabelConfig, chosen: Choice) -> None:
     """Say which labels are lost, and between which lists."""
     source = chosen.labels_control or chosen.control
     if any(_stored(name, request.control, config, source) is None for name in request.labels):
@@ -120,7 +187,7 @@ def _report(request: PromptRequest, config: LabelConfig, chosen: Choice) -> None
         )
 
 
-def _offered(request: PromptRequest, config: LabelConfig, source: Control) -> tuple[str, ...]:
+def _offered(request: Wish, config: LabelConfig, source: Control) -> tuple[str, ...]:
     names = (_stored(name, request.control, config, source) for name in request.labels)
     return tuple(dict.fromkeys(name for name in names if name))
 

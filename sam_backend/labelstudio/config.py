@@ -89,10 +89,10 @@ class Control:
 
 @dataclass(frozen=True, slots=True)
 class LabelConfig:
-    """What matters to us of a label config. Each prompt's image has an answer, and each answer's image a prompt.
+    """What matters to us of a label config. Each image has an answer and, unless it was read without, a prompt.
 
     Attributes:
-        images: the images that can be prompted.
+        images: the images that can be prompted, or at least be answered for.
         answers: the controls that take masks, in the config's order, those with labels before those without.
         prompts: the keypoint and rectangle controls.
         labels: the `<Labels>` controls, which give labels to the regions of controls that have none.
@@ -125,13 +125,17 @@ class LabelConfig:
         return next((found for found in self.prompts if (found.name, found.to_name, found.kind) == wanted), None)
 
 
-def parse(label_config: str | None) -> LabelConfig:
+def parse(label_config: str | None, *, prompted: bool = True) -> LabelConfig:
     """Read a label config's XML.
+
+    Args:
+        label_config: the XML.
+        prompted: whether an image needs a prompt to count; automatic mode needs none.
 
     Raises:
         LabelConfigError: it names what is missing: XML that can be read (a document type, and with it entities, is
-            refused), an `<Image>` with a name and a value, a control of `ANSWER_KINDS` on it, a keypoint or rectangle
-            control on it.
+            refused), an `<Image>` with a name and a value, a control of `ANSWER_KINDS` on it and, if `prompted`, a
+            keypoint or rectangle control on it.
     """
     root = _read(label_config)
     images = tuple(_images(root))
@@ -147,17 +151,18 @@ def parse(label_config: str | None) -> LabelConfig:
             "image's name in toName.",
         )
     prompts = _controls_on(root, images, PROMPT_KINDS)
-    if not prompts:
+    if not prompts and prompted:
         raise LabelConfigError(
             "The label config has no prompt on its <Image>.",
             'Add <KeyPointLabels> or <RectangleLabels> with smart="true" and the image\'s name in toName.',
         )
-    return _connected(LabelConfig(images, answers, prompts, _controls_on(root, images, ("labels",))))
+    found = LabelConfig(images, answers, prompts, _controls_on(root, images, ("labels",)))
+    return _connected(found, {control.to_name for control in prompts if prompted} or {image.name for image in images})
 
 
-def _connected(found: LabelConfig) -> LabelConfig:
-    """Keep the images that have a way in and a way out."""
-    served = {control.to_name for control in found.answers} & {control.to_name for control in found.prompts}
+def _connected(found: LabelConfig, asked: set[str]) -> LabelConfig:
+    """Keep the images that have a way in, being among those asked about, and a way out."""
+    served = {control.to_name for control in found.answers} & asked
     if not served:
         raise LabelConfigError(
             "The label config has its prompts and its controls for masks on different images.",

@@ -5,8 +5,12 @@ be a number, the origin one that it knows, a mask of the image's natural size, t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sam_backend.labelstudio import bitmask, outlines, rle, shapes
 from sam_backend.labelstudio.choice import AnswerOptions, Choice, check, choose
@@ -15,19 +19,32 @@ from sam_backend.labelstudio.prompts import PromptRequest
 from sam_backend.labelstudio.regions import new_region_id
 from sam_backend.sam.types import Mask
 
-__all__ = ["AnswerOptions", "check", "corrected", "prediction", "regions"]
+__all__ = ["AnswerOptions", "Target", "check", "corrected", "prediction", "regions", "written"]
 
 Region = dict[str, Any]
+Bitmap = NDArray[np.bool_]
 _DEFAULTS = AnswerOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a mask's regions go.
+
+    Attributes:
+        choice: the control and the labels.
+        item_index: which image of a `valueList`, or None.
+        image_rotation: degrees by which the view was turned.
+    """
+
+    choice: Choice
+    item_index: int | None = None
+    image_rotation: float = 0
 
 
 def regions(
     masks: Sequence[Mask], request: PromptRequest, config: LabelConfig, options: AnswerOptions = _DEFAULTS
 ) -> list[Region]:
-    """The regions of the masks that are not empty: one each, but of polygons one for each connected part.
-
-    Where the labels come from a `<Labels>`, each region is two results with one id, as Label Studio stores it: the
-    shape, and the shape with its labels.
+    """The regions of the masks that are not empty.
 
     Args:
         masks: masks at the upright image's size (H, W).
@@ -42,13 +59,33 @@ def regions(
     Raises:
         LabelConfigError: the setting `SAM_ANSWER` leaves all controls of the prompt's image out.
     """
-    choice = choose(request, config, options)
-    found = []
-    for mask in masks:
-        if mask.bitmap.any():
-            for value in _values(mask, choice.control.answer, options):
-                found += _region(mask, request, choice, value)
-    return found
+    target = Target(choose(request, config, options), request.item_index, request.image_rotation)
+    return [region for mask in masks for region in written(mask.bitmap, mask.score, target, options)]
+
+
+def written(
+    bitmap: Bitmap,
+    score: float,
+    target: Target,
+    options: AnswerOptions = _DEFAULTS,
+    new_id: Callable[[], str] = new_region_id,
+) -> Iterator[Region]:
+    """The regions of one mask: one, but of a polygon one for each connected part, and none of an empty mask.
+
+    Where the labels come from a `<Labels>`, each region is two results with one id, as Label Studio stores it: the
+    shape, and the shape with its labels.
+
+    Args:
+        bitmap: the mask, bool (H, W), at the upright image's size.
+        score: the IoU that the model predicts.
+        target: where they go.
+        options: how they are drawn.
+        new_id: makes the regions' ids.
+    """
+    if not bitmap.any():
+        return
+    for value in _values(bitmap, target.choice.control.answer, options):
+        yield from _region(bitmap.shape, score, target, new_id(), value)
 
 
 def corrected(mask: Mask, results: Sequence[Mapping[str, Any]]) -> list[Region]:
@@ -71,63 +108,61 @@ def prediction(result: Sequence[Region], score: float, model_version: str) -> di
     return {"result": list(result), "score": _finite(score), "model_version": model_version}
 
 
-def _values(mask: Mask, answer: str, options: AnswerOptions) -> list[dict[str, Any]]:
+def _values(bitmap: Bitmap, answer: str, options: AnswerOptions) -> list[dict[str, Any]]:
     """The mask as values of regions, without labels."""
     match answer:
         case "polygon":
-            return _polygons(mask, options)
+            return _polygons(bitmap, options)
         case "rectangle":
-            return [dict(shapes.rectangle(mask.bitmap))]
+            return [dict(shapes.rectangle(bitmap))]
         case "ellipse":
-            return [dict(shapes.ellipse(mask.bitmap))]
+            return [dict(shapes.ellipse(bitmap))]
         case "bitmask":
-            return [{"imageDataURL": bitmask.data_url(mask.bitmap)}]
+            return [{"imageDataURL": bitmask.data_url(bitmap)}]
         case _:
-            return [_brush(mask)]
+            return [{"format": "rle", "rle": rle.encode(bitmap)}]
 
 
-def _brush(mask: Mask) -> dict[str, Any]:
-    return {"format": "rle", "rle": rle.encode(mask.bitmap)}
-
-
-def _polygons(mask: Mask, options: AnswerOptions) -> list[dict[str, Any]]:
-    height, width = mask.bitmap.shape
-    rings = outlines.polygons(mask.bitmap, options.tolerance, options.points)
+def _polygons(bitmap: Bitmap, options: AnswerOptions) -> list[dict[str, Any]]:
+    height, width = bitmap.shape
+    rings = outlines.polygons(bitmap, options.tolerance, options.points)
     return [{"points": (100 * ring / (width, height)).tolist(), "closed": True} for ring in rings]
 
 
-def _region(mask: Mask, request: PromptRequest, choice: Choice, value: dict[str, Any]) -> list[Region]:
+def _region(
+    size: tuple[int, ...], score: float, target: Target, region_id: str, value: dict[str, Any]
+) -> Iterator[Region]:
     """The one or two results of a region."""
-    region_id = new_region_id()
+    choice = target.choice
     if choice.labels_control is None:
         value |= _labelled(choice.control, choice.labels)
-        return [_result(mask, request, choice.control, region_id, value)]
-    shape = _result(mask, request, choice.control, region_id, value)
-    if not choice.labels:
-        return [shape]
-    value = value | _labelled(choice.labels_control, choice.labels)
-    return [shape, _result(mask, request, choice.labels_control, region_id, value)]
+    yield _result(size, score, target, region_id, choice.control, value)
+    if choice.labels_control and choice.labels:
+        value = value | _labelled(choice.labels_control, choice.labels)
+        yield _result(size, score, target, region_id, choice.labels_control, value)
 
 
 def _labelled(control: Control, labels: Sequence[str]) -> dict[str, list[str]]:
     return {control.kind: list(labels)} if labels else {}
 
 
-def _result(mask: Mask, request: PromptRequest, control: Control, region_id: str, value: dict[str, Any]) -> Region:
-    height, width = mask.bitmap.shape
+def _result(
+    size: tuple[int, ...], score: float, target: Target, region_id: str, control: Control, value: dict[str, Any]
+) -> Region:
+    height, width = size
     result = {
         "id": region_id,
         "type": control.kind,
         "from_name": control.name,
         "to_name": control.to_name,
         "origin": "manual",
-        "score": _finite(mask.score),
+        "score": _finite(score),
         "original_width": width,
         "original_height": height,
-        "image_rotation": request.image_rotation,
+        "image_rotation": target.image_rotation,
         "value": value,
     }
-    return result if request.item_index is None else result | {"item_index": request.item_index}
+    return result if target.item_index is None else result | {"item_index": target.item_index}
 
 
 def _finite(score: float) -> float:

@@ -44,16 +44,19 @@ def image_url(task: Mapping[str, Any], image: ImageTag, item_index: int | None =
 
 def image_urls(task: Mapping[str, Any], config: LabelConfig) -> list[str]:
     """All addresses that prompts may ask for, in the label config's order; what is missing is left out."""
-    return list(dict.fromkeys(_present(task, config)))
+    return list(dict.fromkeys(address for _, _, address in places(task, config.images)))
 
 
-def _present(task: Mapping[str, Any], config: LabelConfig) -> Iterator[str]:
-    for image in config.images:
+def places(task: Mapping[str, Any], images: Sequence[ImageTag]) -> Iterator[tuple[ImageTag, int | None, str]]:
+    """Each image that the task has: tag, `item_index` in a `valueList`, address; what is missing is left out."""
+    for image in images:
         try:
             addresses = _addresses(task, image)
         except TaskError:
             continue
-        yield from (address for address in addresses if isinstance(address, str) and address.strip())
+        for index, address in enumerate(addresses):
+            if isinstance(address, str) and address.strip():
+                yield image, index if image.is_list else None, address
 
 
 def _addresses(task: Mapping[str, Any], image: ImageTag) -> Sequence[Any]:

@@ -1,0 +1,237 @@
+"""One task of automatic mode, start to end: its images or boxes, their masks, one prediction.
+
+What a task asks for is read first (`read`) and labeled then (`label`): between the two it can wait, and be known again.
+"""
+
+import functools
+import hashlib
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sam_backend import metrics
+from sam_backend.errors import PromptError, TaskError
+from sam_backend.labelstudio import boxes, choice, prompts, results
+from sam_backend.labelstudio.boxes import Box
+from sam_backend.labelstudio.regions import REGION_ID_PREFIX
+from sam_backend.labelstudio.results import Bitmap, Region, Target
+from sam_backend.labelstudio.tasks import image_url, places
+from sam_backend.plan import Plan
+from sam_backend.sam import geometry
+from sam_backend.sam.types import Image
+from sam_backend.segmenter import Segmenter
+
+__all__ = ["Labeled", "Plan", "Spot", "label", "predict", "read"]
+
+logger = logging.getLogger(__name__)
+
+Task = Mapping[str, Any]
+ImageOf = Callable[[str], Image]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """An image of a task that is to be labeled.
+
+    Attributes:
+        to_name: the name of its `<Image>`.
+        item_index: which one of a `valueList`, or None.
+        url: its address, as the task has it.
+        boxes: in `boxes` mode what stands on it.
+    """
+
+    to_name: str
+    item_index: int | None
+    url: str
+    boxes: tuple[Box, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Labeled:
+    """A task's prediction.
+
+    Attributes:
+        prediction: `{"result": [...], "score": ..., "model_version": ...}`; its score is the mean of its masks'.
+        regions: how many regions it has.
+        left_out: how many masks the caps left out.
+    """
+
+    prediction: dict[str, Any]
+    regions: int
+    left_out: int
+
+
+@dataclass(slots=True)
+class _Sheet:
+    """The regions of one image as they are written, under the cap on their RLEs."""
+
+    plan: Plan
+    new_id: Callable[[], str]
+    regions: list[Region] = field(default_factory=list)
+    scores: list[float] = field(default_factory=list)
+    numbers: int = 0
+    too_long: int = 0
+
+    def add(self, bitmap: Bitmap, score: float, target: Target, **more: Any) -> None:
+        """Write one mask's regions, each with `more` in it, if they fit."""
+        with metrics.stage("rle"):
+            new = [region | more for region in results.written(bitmap, score, target, self.plan.options, self.new_id)]
+        numbers = sum(len(region["value"].get("rle", ())) for region in new)
+        cap = self.plan.automatic.max_rle
+        if cap and self.numbers + numbers > cap:
+            self.too_long += 1
+            return
+        self.numbers += numbers
+        self.regions += new
+        self.scores += [score] if new else []
+
+
+def predict(segmenter: Segmenter, image_of: ImageOf, task: Task, plan: Plan) -> Labeled | None:
+    """Label a task.
+
+    Args:
+        segmenter: the model.
+        image_of: the upright image of an address in the task.
+        task: Label Studio's, with `data`; in `boxes` mode with its annotations and predictions too.
+        plan: what to do with it.
+
+    Returns:
+        Its prediction, equal for equal images, plans and models; None where there is nothing to label: `boxes` mode and
+        no box, or mode off.
+
+    Raises:
+        TaskError: the task has no image.
+        ImageError: an image could not be had or read.
+        ModelError: OpenVINO failed.
+    """
+    spots = read(task, plan)
+    return label(segmenter, image_of, spots, plan, task.get("id")) if spots else None
+
+
+def read(task: Task, plan: Plan) -> tuple[Spot, ...]:
+    """What a task asks for; nothing in `boxes` mode without a box, and with mode off.
+
+    Raises:
+        TaskError: the task has no image.
+    """
+    match plan.automatic.mode:
+        case "everything":
+            return _images(task, plan)
+        case "boxes":
+            return _boxed(task, plan)
+        case _:
+            return ()
+
+
+def label(
+    segmenter: Segmenter, image_of: ImageOf, spots: tuple[Spot, ...], plan: Plan, task_id: object = None
+) -> Labeled:
+    """Label what `read` has read.
+
+    Raises:
+        ImageError, ModelError: as `predict`.
+    """
+    version = plan.version(segmenter.model_version)
+    regions: list[Region] = []
+    scores: list[float] = []
+    left_out = 0
+    for spot in spots:
+        image = image_of(spot.url)
+        sheet = _Sheet(plan, functools.partial(next, _ids(version, image, spot)))
+        too_many = _fill(sheet, segmenter, image, spot)
+        _report(task_id, too_many, sheet.too_long)
+        regions += sheet.regions
+        scores += sheet.scores
+        left_out += too_many + sheet.too_long
+    score = sum(scores) / len(scores) if scores else 0.0
+    count = len({region["id"] for region in regions})
+    return Labeled(results.prediction(regions, score, version), count, left_out)
+
+
+def _images(task: Task, plan: Plan) -> tuple[Spot, ...]:
+    images = choice.answered(plan.label_config, plan.options)
+    spots = tuple(Spot(image.name, index, url) for image, index, url in places(task, images))
+    if not spots:
+        image_url(task, plan.label_config.images[0])  # says what is missing
+        raise TaskError(f"Task {task.get('id')} has no image.", "Import tasks with the label config's fields.")
+    return spots
+
+
+def _boxed(task: Task, plan: Plan) -> tuple[Spot, ...]:
+    """The images that have boxes, in the order of the first box on each."""
+    images = choice.answered(plan.label_config, plan.options)
+    urls = {(image.name, index or 0): url for image, index, url in places(task, images)}
+    on_image: dict[tuple[str, int], list[Box]] = {}
+    for box in boxes.boxes(task, plan.label_config, images):
+        place = box.request.control.to_name, box.request.item_index or 0
+        if place in urls:
+            on_image.setdefault(place, []).append(box)
+        else:
+            logger.warning("Task %s: the box %r is on an image that is not there.", task.get("id"), _name(box))
+    return tuple(
+        Spot(place[0], found[0].request.item_index, urls[place], tuple(found)) for place, found in on_image.items()
+    )
+
+
+def _fill(sheet: _Sheet, segmenter: Segmenter, image: Image, spot: Spot) -> int:
+    """Write the image's regions; how many masks `max_regions` left out."""
+    if spot.boxes:
+        for box in spot.boxes:
+            _mask_box(sheet, segmenter, image, box)
+        return 0
+    found = segmenter.everything(image, sheet.plan.automatic)
+    target = Target(sheet.plan.choices()[spot.to_name], spot.item_index)
+    for mask in found.masks:
+        sheet.add(mask.patch.bitmap, mask.predicted_iou, target)
+    return found.left_out
+
+
+def _mask_box(sheet: _Sheet, segmenter: Segmenter, image: Image, box: Box) -> None:
+    """One mask in a box, with its labels; what cannot be is logged."""
+    request, plan = box.request, sheet.plan
+    try:
+        masks = segmenter.segment(image, prompts.to_prompt(request, image.original_size))
+    except PromptError as error:
+        logger.warning("The box %r is left out: %s", _name(box), error)
+        return
+    chosen = choice.choose(request, plan.label_config, plan.options)
+    target = Target(chosen, request.item_index, request.image_rotation)
+    for mask in masks:
+        seen = _as_seen(mask.bitmap, box, plan.max_pixels)
+        sheet.add(seen, mask.score, target, **_reference(box))
+
+
+def _as_seen(bitmap: Bitmap, box: Box, max_pixels: int) -> Bitmap:
+    """At the size at which a browser saw the image; a prediction's box may come from a detector's own size."""
+    size = box.request.original_size
+    if not box.is_drawn or size in (None, bitmap.shape) or size[0] * size[1] > max_pixels:
+        return bitmap
+    return geometry.resize_bitmap(bitmap, size)
+
+
+def _reference(box: Box) -> dict[str, Any]:
+    """What a mask's region says of the box that it is in."""
+    return {"meta": {"text": [f"box {box.request.region_id}"]}} if box.request.region_id else {}
+
+
+def _name(box: Box) -> str:
+    return box.request.region_id or "without id"
+
+
+def _ids(version: str, image: Image, spot: Spot) -> Iterator[str]:
+    """The ids of an image's regions: equal in each run, and in no other place of the task."""
+    place = f"{version}\n{image.digest}\n{spot.to_name}\n{spot.item_index}"
+    for index in itertools.count():
+        yield REGION_ID_PREFIX + hashlib.sha256(f"{place}\n{index}".encode()).hexdigest()[:32]
+
+
+def _report(task_id: object, too_many: int, too_long: int) -> None:
+    if too_many or too_long:
+        logger.info(
+            "Task %s: masks were left out, %d by max_regions (SAM_MAX_REGIONS) and %d by max_rle (SAM_MAX_RLE).",
+            task_id,
+            too_many,
+            too_long,
+        )
