@@ -1,5 +1,7 @@
 """A wrong setting stops the start and says which one it is."""
 
+from pathlib import Path
+
 import pytest
 
 from sam_backend import settings
@@ -17,6 +19,13 @@ def test_empty_variables_count_as_unset() -> None:
 
 def test_sizes_take_units() -> None:
     assert settings.load({"SAM_MEMORY_CACHE": "2GiB"}).memory_cache == 2 * 1024**3
+    assert settings.load({"SAM_DISK_CACHE": "500MB"}).disk_cache == 500 * 1000**2
+
+
+def test_without_a_folder_nothing_is_kept_on_disk(tmp_path: Path) -> None:
+    assert settings.load({}).cache_dir is None
+    assert settings.load({"SAM_CACHE_DIR": ""}).cache_dir is None
+    assert settings.load({"SAM_CACHE_DIR": str(tmp_path)}).cache_dir == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -26,6 +35,8 @@ def test_sizes_take_units() -> None:
         ({"PORT": "http"}, "PORT = 'http'"),
         ({"SAM_PRECISION": "f8"}, "SAM_PRECISION"),
         ({"SAM_MEMORY_CACHE": "0"}, "SAM_MEMORY_CACHE"),
+        ({"SAM_DISK_CACHE": "0"}, "SAM_DISK_CACHE"),
+        ({"SAM_DISK_CACHE": "much"}, "SAM_DISK_CACHE = 'much'"),
         ({"SAM_IMAGE_TIMEOUT": "nan"}, "SAM_IMAGE_TIMEOUT"),
         ({"SAM_MODEL": "../elsewhere"}, "SAM_MODEL"),
         ({"LABEL_STUDIO_URL": "ftp://labels"}, "LABEL_STUDIO_URL"),

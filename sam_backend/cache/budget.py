@@ -72,7 +72,8 @@ class Budget:
         return total
 
     def _files(self) -> Iterator[_File]:
-        with os.scandir(self._folder) as shards:
+        # A folder that vanished is empty: whoever writes makes it again.
+        with contextlib.suppress(FileNotFoundError), os.scandir(self._folder) as shards:
             for shard in shards:
                 if _SHARD.fullmatch(shard.name) and shard.is_dir(follow_symlinks=False):
                     yield from _entries(shard.path)

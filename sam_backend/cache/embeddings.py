@@ -8,8 +8,7 @@ from sam_backend.cache.disk import DiskCache
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.tiers import Store, Tiers
 from sam_backend.errors import SettingError
-from sam_backend.sam import packed
-from sam_backend.sam.geometry import PREPROCESSING
+from sam_backend.sam import geometry, packed
 from sam_backend.sam.types import Embedding
 from sam_backend.settings import Settings
 
@@ -23,7 +22,7 @@ def key(digest: str, model: Sequence[str]) -> str:
         digest: of the upright image's pixels.
         model: all that tells the model from others.
     """
-    return json.dumps([digest, *model, PREPROCESSING, packed.FORMAT])
+    return json.dumps([digest, *model, geometry.PREPROCESSING, packed.FORMAT])
 
 
 def open_tiers(settings: Settings) -> Tiers[Embedding]:

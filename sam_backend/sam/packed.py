@@ -50,7 +50,7 @@ def unpack(data: memoryview) -> Embedding:
         features = _tensors(described["features"], data[start:])
         sizes = _size(described["original_size"]), _size(described["input_size"])
         return Embedding(features, *sizes, str(described["model_id"]))
-    except (struct.error, LookupError, TypeError, AttributeError) as error:
+    except (struct.error, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ValueError(f"not an embedding: {error}") from None
 
 
