@@ -19,7 +19,8 @@ from sam_backend.sam.magnifier import Magnifier
 from sam_backend.sam.model import CompiledSam, check_device, compile_model
 from sam_backend.sam.proposals import Scene
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
-from sam_backend.settings import BUILTIN_MODEL, Settings
+from sam_backend.service_settings import BUILTIN_MODEL
+from sam_backend.settings import Settings
 
 StepKey = tuple[str, str, bytes]
 

@@ -1,0 +1,182 @@
+"""The settings of the service; `sam_backend.settings` reads them."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, HttpUrl, SecretStr, TypeAdapter
+
+BUILTIN_MODEL = "builtin"
+
+
+def _at_least_one_byte(value: ByteSize) -> ByteSize:
+    if value < 1:
+        raise ValueError("must be at least 1 byte")
+    return value
+
+
+def _web_url(value: str) -> str:
+    if value:
+        TypeAdapter(HttpUrl).validate_python(value)
+    return value.rstrip("/")
+
+
+Bytes = Annotated[ByteSize, AfterValidator(_at_least_one_byte)]
+Url = Annotated[str, AfterValidator(_web_url)]
+
+
+class ServiceSettings(BaseModel):
+    """The settings of the service: whom it talks to, what it serves, how much of a thing it takes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+
+    label_studio_url: Url = Field(
+        "",
+        validation_alias="LABEL_STUDIO_URL",
+        description=(
+            "Label Studio's address; relative image paths are fetched from here, and `LABEL_STUDIO_API_KEY` "
+            "goes here alone. Empty: the host that `/setup` names, with the token that it sends."
+        ),
+    )
+    label_studio_api_key: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="LABEL_STUDIO_API_KEY",
+        description="Legacy token or personal access token for `LABEL_STUDIO_URL`.",
+    )
+    basic_auth_user: str = Field(
+        "",
+        validation_alias="BASIC_AUTH_USER",
+        description="User that callers of the backend must give (with `BASIC_AUTH_PASS`). Empty: no authentication.",
+    )
+    basic_auth_pass: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="BASIC_AUTH_PASS",
+        description="The password that belongs to `BASIC_AUTH_USER`.",
+    )
+    host: str = Field(
+        "127.0.0.1",
+        validation_alias="SAM_HOST",
+        description="Address to listen on; `0.0.0.0` lets other machines in, then set `BASIC_AUTH_USER` too.",
+    )
+    port: int = Field(
+        9090,
+        ge=1,
+        le=65535,
+        validation_alias="PORT",
+        description="Port to listen on.",
+    )
+    threads: int = Field(
+        8,
+        ge=1,
+        le=256,
+        validation_alias="SAM_THREADS",
+        description="Requests that are answered at the same time.",
+    )
+    model: str = Field(
+        BUILTIN_MODEL,
+        min_length=1,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        validation_alias="SAM_MODEL",
+        description="Model to serve: `builtin`, or the name of a folder in `SAM_MODEL_DIR`.",
+    )
+    model_dir: Path = Field(
+        Path("models"),
+        validation_alias="SAM_MODEL_DIR",
+        description="Folder of exported models, one sub-folder each.",
+    )
+    device: str = Field(
+        "CPU",
+        pattern=r"^[A-Z]+(\.\d+)?(:[A-Z0-9.,]+)?$",
+        validation_alias="SAM_DEVICE",
+        description="OpenVINO device: `CPU`, `GPU`, `NPU`, `AUTO`.",
+    )
+    precision: Literal["f32", "bf16", "f16"] = Field(
+        "f32",
+        validation_alias="SAM_PRECISION",
+        description="Arithmetic that OpenVINO is asked for: `f32`, `bf16` or `f16`.",
+    )
+    inference_threads: int = Field(
+        0,
+        ge=0,
+        le=1024,
+        validation_alias="SAM_INFERENCE_THREADS",
+        description="CPU threads for one inference; `0`: as many as OpenVINO thinks best.",
+    )
+    memory_cache: Bytes = Field(
+        ByteSize(1024**3),
+        validation_alias="SAM_MEMORY_CACHE",
+        description="Memory for embeddings (vit_b: 4 MiB an image).",
+    )
+    cache_dir: Path | None = Field(
+        None,
+        validation_alias="SAM_CACHE_DIR",
+        description="Folder where embeddings outlive a restart; several processes may share it. Empty: none.",
+    )
+    disk_cache: Bytes = Field(
+        ByteSize(10 * 1024**3),
+        validation_alias="SAM_DISK_CACHE",
+        description="Disk space for embeddings in `SAM_CACHE_DIR`; those used longest ago go first.",
+    )
+    warm_queue: int = Field(
+        64,
+        ge=0,
+        le=100_000,
+        validation_alias="SAM_WARM_QUEUE",
+        description="Opened tasks that may wait for their embedding in the background; `0` turns warming off.",
+    )
+    retrieve_seconds: float = Field(
+        90.0,
+        gt=0,
+        le=86_400,
+        validation_alias="SAM_RETRIEVE_SECONDS",
+        description=(
+            "Seconds after which `Retrieve predictions` is answered, in automatic mode, with what is ready. Label Studio "
+            "waits for 100; the rest is worked off meanwhile, and comes when it is pressed again."
+        ),
+    )
+    open_seconds: float = Field(
+        3.0,
+        ge=0,
+        le=86_400,
+        validation_alias="SAM_OPEN_SECONDS",
+        description="The same for a single task: the page waits so long where it is opened.",
+    )
+    automatic_cache: Bytes = Field(
+        ByteSize(256 * 1024**2),
+        validation_alias="SAM_AUTOMATIC_CACHE",
+        description="Memory for predictions of automatic mode that Label Studio has yet to ask for.",
+    )
+    automatic_queue: int = Field(
+        10_000,
+        ge=1,
+        le=10_000_000,
+        validation_alias="SAM_AUTOMATIC_QUEUE",
+        description="Tasks that may wait to be labeled in the background.",
+    )
+    max_image_bytes: Bytes = Field(
+        ByteSize(100 * 1024**2),
+        validation_alias="SAM_MAX_IMAGE_BYTES",
+        description="Largest image file.",
+    )
+    max_image_pixels: int = Field(
+        100_000_000,
+        ge=1,
+        validation_alias="SAM_MAX_IMAGE_PIXELS",
+        description="Most pixels of an image.",
+    )
+    image_timeout: float = Field(
+        20.0,
+        gt=0,
+        le=600,
+        validation_alias="SAM_IMAGE_TIMEOUT",
+        description="Seconds that fetching an image may take in all.",
+    )
+    max_body_bytes: Bytes = Field(
+        ByteSize(256 * 1024**2),
+        validation_alias="SAM_MAX_BODY_BYTES",
+        description="Largest request body.",
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO",
+        validation_alias="SAM_LOG_LEVEL",
+        description="Least severe messages that are logged.",
+    )
