@@ -8,12 +8,23 @@ from typing import Any
 
 from sam_backend.errors import JobError, RefusedError
 from sam_backend.prelabel.predictions import Predictions
-from sam_backend.prelabel.selection import VERSIONS, Selection
+from sam_backend.prelabel.selection import VERSIONS, Filter, Selection, filters_of
 from sam_backend.prelabel.studio import Studio
 from sam_backend.prelabel.types import Item
+from sam_backend.settings import Settings
 
 _PAGE = 100
 _PAGE_WITH_REGIONS = 10
+
+
+def connect(settings: Settings, project_id: int) -> "Project":
+    """The project of that id in the Label Studio of the settings.
+
+    Raises:
+        JobError: there is none, the SDK is not installed, or a setting is missing.
+        LabelStudioError: Label Studio is not there, or the token is wrong.
+    """
+    return Project(Studio(settings), project_id)
 
 
 class Project:
@@ -21,7 +32,6 @@ class Project:
 
     Attributes:
         label_config: its label config, XML.
-        address: where a browser finds it.
 
     Raises:
         JobError: there is none of this id.
@@ -31,25 +41,42 @@ class Project:
     def __init__(self, studio: Studio, project_id: int) -> None:
         self._studio = studio
         self._id = project_id
-        self.address = f"{studio.url}/projects/{project_id}"
+        self._address = f"{studio.url}/projects/{project_id}"
         try:
             self.label_config: str = studio.ask(lambda client: client.projects.get(project_id)).label_config or ""
         except RefusedError as error:
             raise JobError(f"Project {project_id} cannot be had: {error.message}", "Check the id.") from error
 
-    def select(self, view: int | None, *, version: str = "", without_predictions: bool = False) -> Selection:
-        """Those of its tasks that are to be done.
+    def parts(
+        self, version: str, *, view: int | None = None, without_predictions: bool = False, mode: str = "everything"
+    ) -> tuple["Tasks", Predictions]:
+        """Its tasks that are to be done, and where their predictions go.
 
         Args:
+            version: the predictions' `model_version`; tasks that have one are done.
             view: the id of a tab of the Data Manager, whose filters count and whose order does not; None: all tasks.
-            version: tasks with a prediction of this `model_version` are done.
-            without_predictions: leave out those that have any prediction.
+            without_predictions: leave out tasks that have any prediction.
+            mode: with `boxes`, tasks come with their rectangles.
 
         Raises:
             JobError: it has no such view, or its filters cannot be used.
         """
+        selection = Selection(version, without_predictions, *self._filters(view))
+        tasks = Tasks(self._studio, self._id, selection, with_boxes=mode == "boxes")
+        return tasks, Predictions(self._studio, self._address, version)
+
+    def all_tasks(self, view: int | None = None) -> "Tasks":
+        """All its tasks, or those of a view, whatever predictions they have.
+
+        Raises:
+            JobError: as `parts`.
+        """
+        return Tasks(self._studio, self._id, Selection("", False, *self._filters(view)), with_boxes=False)
+
+    def _filters(self, view: int | None) -> tuple[tuple[Filter, ...], bool]:
+        """A view's filters, and whether one of them is enough."""
         if view is None:
-            return Selection(version, without_predictions)
+            return (), False
         try:
             found = self._studio.ask(lambda client: client.views.get(str(view)))
         except RefusedError as error:
@@ -59,15 +86,7 @@ class Project:
                 f"View {view} belongs to project {found.project}, not to {self._id}.",
                 "The number behind ?tab= in the Data Manager's address is the view's id.",
             )
-        return Selection.of_view(found.data, version=version, without_predictions=without_predictions)
-
-    def source(self, selection: Selection, *, with_boxes: bool = False) -> "Tasks":
-        """The tasks of a selection; `with_boxes`: with the rectangles that they have."""
-        return Tasks(self._studio, self._id, selection, with_boxes=with_boxes)
-
-    def sink(self, version: str) -> Predictions:
-        """Keeps predictions of this `model_version`."""
-        return Predictions(self._studio, self.address, version)
+        return filters_of(found.data)
 
 
 class Tasks:

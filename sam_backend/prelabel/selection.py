@@ -6,7 +6,7 @@ no task is lost or met twice, and the server does not load those that are done.
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sam_backend.errors import JobError
@@ -30,27 +30,8 @@ class Selection:
 
     version: str = ""
     without_predictions: bool = False
-    filters: Sequence[Filter] = field(default=())
+    filters: Sequence[Filter] = ()
     any_of: bool = False
-
-    @classmethod
-    def of_view(cls, data: Any, *, version: str = "", without_predictions: bool = False) -> "Selection":
-        """The tasks that a view shows.
-
-        Args:
-            data: the view's `data`, as the Data Manager keeps it.
-            version: as above.
-            without_predictions: as above.
-
-        Raises:
-            JobError: its filters cannot be joined with ours.
-        """
-        filters = (data or {}).get("filters") or {}
-        items = filters.get("items") or []
-        any_of = filters.get("conjunction") == "or" and len(items) > 1
-        if any_of and any(item.get("child_filter") for item in items):
-            raise JobError("The view joins nested filters with “or”.", "Make a view that joins its filters with “and”.")
-        return cls(version, without_predictions, items, any_of)
 
     def query(self, after: int) -> str:
         """The query for the tasks with an id greater than `after`, in the order of their ids."""
@@ -79,6 +60,23 @@ class Selection:
             *({**item, "child_filter": _behind(after)} for item in self.filters),
             _versions("contains", _NO_VERSION),
         ]
+
+
+def filters_of(data: Any) -> tuple[tuple[Filter, ...], bool]:
+    """A view's filters, and whether one of them is enough.
+
+    Args:
+        data: the view's `data`, as the Data Manager keeps it.
+
+    Raises:
+        JobError: they cannot be joined with ours.
+    """
+    filters = (data or {}).get("filters") or {}
+    items = tuple(filters.get("items") or ())
+    any_of = filters.get("conjunction") == "or" and len(items) > 1
+    if any_of and any(item.get("child_filter") for item in items):
+        raise JobError("The view joins nested filters with “or”.", "Make a view that joins its filters with “and”.")
+    return items, any_of
 
 
 def _behind(after: int) -> Filter:
