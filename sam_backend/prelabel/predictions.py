@@ -62,7 +62,8 @@ class Predictions:
         return f"Predictions posted to {self._address}/data: {self._posted}{there}."
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Let go of the connections."""
+        self._studio.close()
 
     def _post(self, client: Any, task: int, prediction: Mapping[str, Any]) -> bool:
         """Make the task have one prediction of the version; False when it had one. May be called again at any time."""

@@ -24,7 +24,12 @@ def connect(settings: Settings, project_id: int) -> "Project":
         JobError: there is none, the SDK is not installed, or a setting is missing.
         LabelStudioError: Label Studio is not there, or the token is wrong.
     """
-    return Project(Studio(settings), project_id)
+    studio = Studio(settings)
+    try:
+        return Project(studio, project_id)
+    except BaseException:
+        studio.close()
+        raise
 
 
 class Project:
@@ -136,8 +141,13 @@ class Tasks:
 
 def _rectangles(work: Any) -> dict[str, Any]:
     """An annotation or a prediction without what takes room: of its regions, those that have a rectangle."""
-    result = [region for region in getattr(work, "result", None) or [] if isinstance(region, Mapping)]
+    result = [region for region in _field(work, "result") or [] if isinstance(region, Mapping)]
     boxes = {region.get("id") for region in result if str(region.get("type", "")).startswith("rectangle")}
-    kept = {name: getattr(work, name, None) for name in ("id", "was_cancelled", "model_version")}
-    when = {name: str(getattr(work, name, None) or "") for name in ("created_at", "updated_at")}
+    kept = {name: _field(work, name) for name in ("id", "was_cancelled", "model_version")}
+    when = {name: str(_field(work, name) or "") for name in ("created_at", "updated_at")}
     return {**kept, **when, "result": [dict(region) for region in result if region.get("id") in boxes]}
+
+
+def _field(work: Any, name: str) -> Any:
+    """The SDK has annotations as JSON, and predictions as objects."""
+    return work.get(name) if isinstance(work, Mapping) else getattr(work, name, None)

@@ -54,7 +54,12 @@ class Studio:
         if not self.url or not self._key:
             missing = "LABEL_STUDIO_API_KEY" if self.url else "LABEL_STUDIO_URL"
             raise JobError(f"A project needs {missing}.", "Set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY.")
+        self._http: Any = None
         self._client = self._connect()
+
+    def close(self) -> None:
+        """Let go of the connections. It may be called twice."""
+        self._http.close()
 
     def ask(self, question: Callable[[Any], Answer]) -> Answer:
         """What Label Studio answers; the question is put again while the server is away, busy or broken.
@@ -85,17 +90,17 @@ class Studio:
 
     def _connect(self) -> Any:
         try:
+            import httpx
             from label_studio_sdk.base_client import LabelStudioBase
             from label_studio_sdk.core.api_error import ApiError
         except ImportError as error:
             raise JobError(f"A project needs label-studio-sdk ({error}).", f"Install it: {INSTALL}") from None
         logging.getLogger("httpx").setLevel(logging.WARNING)  # it would tell of each request
+        self._http = self._http or httpx.Client(timeout=_TIMEOUT, follow_redirects=False)
         # The slash at the end keeps a path in the address when the SDK joins that of the tokens to it.
         url = f"{self.url}/"
         try:
-            return LabelStudioBase(
-                base_url=url, api_key=self._key, timeout=_TIMEOUT, max_retries=0, follow_redirects=False
-            )
+            return LabelStudioBase(base_url=url, api_key=self._key, max_retries=0, httpx_client=self._http)
         except ApiError as error:  # it looks at when a token expires
             raise LabelStudioError(f"The token for Label Studio is not valid: {_said(error.body)}.", _CHECK) from None
 
