@@ -62,6 +62,13 @@ def test_a_missing_model_folder_is_named(tmp_path: Path) -> None:
     assert "SAM_MODEL" in line
 
 
+def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    line = refused(SAM_CACHE_DIR=str(tmp_path / "file"))
+    assert f"SAM_CACHE_DIR = '{tmp_path / 'file'}'" in line
+    assert "File exists" in line or "Not a directory" in line
+
+
 def test_a_wrong_setting_and_an_unknown_one_are_named() -> None:
     assert "SAM_THREADS" in refused(SAM_THREADS="0")
     assert "SAM_THREAD is not a setting. Did you mean SAM_THREADS?" in refused(SAM_THREAD="8")
