@@ -4,9 +4,6 @@ The reference is the real class on the real torch model, with PIL's resize of it
 code from the picture to the mask, over a folder that the export tool made of the same weights.
 """
 
-import importlib
-import sys
-import types
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -18,9 +15,9 @@ import PIL.Image
 import pytest
 from numpy.typing import NDArray
 
+from benchmarks.official import predictor_class
 from model_export import architectures, pipeline, random_weights
 from model_export.weights import Weights
-from model_export.without_torchvision import import_segment_anything
 from sam_backend.sam import decoder, geometry, masks
 from sam_backend.sam.types import Embedding, Image, Prompt
 from sam_backend.segmenter import Segmenter
@@ -46,28 +43,6 @@ KINDS = {
 PROMPTS = [(kind, number) for kind, count in KINDS.items() for number in range(count)]
 
 Floats = NDArray[np.float32]
-
-
-def predictor_class() -> Any:
-    """The real `SamPredictor`; stand-ins take the place of the two functions of torchvision that it needs."""
-    import_segment_anything()
-    functional = types.ModuleType("torchvision.transforms.functional")
-    functional.__dict__.update(to_pil_image=PIL.Image.fromarray, resize=_resize)
-    names = ("torchvision", "torchvision.transforms", functional.__name__)
-    before = {name: sys.modules.get(name) for name in names}
-    sys.modules |= {name: types.ModuleType(name) for name in names} | {functional.__name__: functional}
-    try:
-        return importlib.import_module("segment_anything.predictor").SamPredictor
-    finally:
-        for name, module in before.items():
-            del sys.modules[name]
-            if module is not None:
-                sys.modules[name] = module
-
-
-def _resize(image: PIL.Image.Image, size: tuple[int, int]) -> PIL.Image.Image:
-    """What torchvision's `resize` does with a PIL image, a size of two numbers and no further argument."""
-    return image.resize(size[::-1], PIL.Image.Resampling.BILINEAR)
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,7 @@ def _in_view(scene: Scene, decode: Decode, grid: NDArray[np.float64]) -> tuple[l
         logits, iou_predictions = decode(batch)
         for point, candidates, ious in zip(batch, logits, iou_predictions, strict=True):
             good = propose(scene, point, candidates[1:], ious[1:])
-            guide.learn(good)
+            guide.learn(candidates[1:], ious[1:], found=bool(good))
             proposals += good
     if not proposals:
         return [], guide.decoded

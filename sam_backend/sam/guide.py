@@ -1,18 +1,25 @@
-"""Which points of a grid are worth decoding: all, or those that no good mask explains yet.
+"""Which points of a grid are worth decoding: all, or those that the ones before them have not explained.
 
-A point on a mask that was found already would find it again. But a mask may have parts with masks of their own: so a
-point counts as explained only where the *smallest* good mask of some decoded point holds it, and not near that mask's
-edge, where the model is in doubt. The points are asked in an order that covers the image from the beginning, so that
-what is large is found early and explains most.
+The three masks of a point are its object, a part of it and a part of the part. Where all three lie, the next point
+would find the same again; where only the largest lies, there may be more to find. So a point is explained when it lies
+on all three masks of two points that were decoded: of two, because one of them may just miss the thresholds that the
+other passes. For the same reason a point explains nothing when its masks are nearly good and none of them is. The
+points are asked in an order that covers the image from the beginning.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.sam import geometry, grids
-from sam_backend.sam.proposals import Proposal, Scene
+from sam_backend.sam import geometry, grids, masks
+from sam_backend.sam.proposals import Scene
+
+EXPLANATIONS = 2
+"""How many decoded points must explain one that is skipped."""
+
+NEARLY, NEARLY_STABLE = 0.8, 0.1
+"""A mask is nearly good from this share of the least predicted IoU on, and so much below the least stability."""
 
 
 class Guide:
@@ -30,26 +37,35 @@ class Guide:
         self._points = grid * size[::-1]
         self._rows, self._columns = geometry.in_cells(self._points, size, scene.shown)
         self._open = np.ones(len(grid), np.bool_)
+        self._explained = np.zeros(len(grid), np.int64)
         self._order = grids.scattered(grid) if self._guided else np.arange(len(grid))
         self.decoded = 0
 
     def batches(self) -> Iterator[NDArray[np.float64]]:
         """Points (B, 2); what is learned between two batches counts for the second."""
         size = self._scene.parameters.points_per_batch
-        while len(waiting := self._order[self._open[self._order]]):
+        while len(waiting := self._order[(self._open & (self._explained < EXPLANATIONS))[self._order]]):
             batch = waiting[:size]
             self._open[batch] = False
             self.decoded += len(batch)
             yield self._points[batch]
 
-    def learn(self, good: Sequence[Proposal]) -> None:
-        """Note the good masks of one decoded point."""
-        if not self._guided or not good:
-            return
-        smallest = min(good, key=lambda proposal: np.count_nonzero(proposal.logits > self._scene.info.mask_threshold))
-        sure = smallest.logits > self._scene.info.mask_threshold + self._scene.parameters.stability_score_offset
-        row, column = smallest.corner
-        rows, columns = self._rows - row, self._columns - column
-        height, width = sure.shape
-        near = np.flatnonzero(self._open & (rows >= 0) & (rows < height) & (columns >= 0) & (columns < width))
-        self._open[near[sure[rows[near], columns[near]]]] = False
+    def learn(self, logits: NDArray[np.float32], iou_predictions: NDArray[np.float32], *, found: bool) -> None:
+        """Note what a point was answered.
+
+        Args:
+            logits: float32 (3, h, w), masks 1 to 3.
+            iou_predictions: float32 (3,).
+            found: whether one of them passed the filters.
+        """
+        if self._guided and (found or not self._is_nearly_good(logits, iou_predictions)):
+            on_all = (logits[:, self._rows, self._columns] > self._scene.info.mask_threshold).all(0)
+            self._explained += on_all
+
+    def _is_nearly_good(self, logits: NDArray[np.float32], iou_predictions: NDArray[np.float32]) -> bool:
+        parameters = self._scene.parameters
+        height, width = self._scene.shown
+        threshold, offset = self._scene.info.mask_threshold, parameters.stability_score_offset
+        promising = logits[iou_predictions > NEARLY * parameters.pred_iou_thresh, :height, :width]
+        least = parameters.stability_score_thresh - NEARLY_STABLE
+        return any(masks.stability_score(shown, threshold, offset) >= least for shown in promising)
