@@ -119,9 +119,11 @@ def _official(options: argparse.Namespace, parameters: AutomaticSettings) -> Gen
     from model_export.weights import Weights, build
 
     sam, _ = build(architectures.find(options.architecture or options.model), Weights(seed=options.seed))
-    names = ("points_per_side", "pred_iou_thresh", "stability_score_thresh", "stability_score_offset")
-    names += ("box_nms_thresh", "crop_n_layers", "crop_nms_thresh", "crop_overlap_ratio")
-    names += ("crop_n_points_downscale_factor", "min_mask_region_area")
+    names = (
+        *("points_per_side", "pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "box_nms_thresh"),
+        *("crop_n_layers", "crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor"),
+        "min_mask_region_area",
+    )
     generator = generator_class()(sam, **{name: getattr(parameters, name) for name in names})
     return lambda rgb: [record["segmentation"] for record in generator.generate(rgb)]
 
