@@ -1,4 +1,4 @@
-"""The command line: serve · segment."""
+"""The command line: serve · segment · prelabel."""
 
 import sys
 from pathlib import Path
@@ -8,6 +8,7 @@ import click
 
 from sam_backend import __version__, settings
 from sam_backend.errors import SamBackendError, StartError
+from sam_backend.prelabel.cli import prelabel
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
@@ -85,6 +86,9 @@ def segment(
     if not points and not box:
         raise click.UsageError("Nothing is asked for: give --point X,Y or --box X0,Y0,X1,Y1.")
     click.echo(segment_file(settings.load(), image, (points, negatives, box), output, overlay))
+
+
+cli.add_command(prelabel)
 
 
 def main() -> None:

@@ -31,7 +31,8 @@ def bitmap(region: Mapping[str, Any], size: Size) -> Bitmap:
         return rle.decode(value["rle"], size)
     if "imageDataURL" in value:
         png = np.frombuffer(base64.b64decode(value["imageDataURL"].partition(",")[2]), np.uint8)
-        return cv2.imdecode(png, cv2.IMREAD_UNCHANGED)[..., 3] > 0
+        alpha: Bitmap = np.asarray(cv2.imdecode(png, cv2.IMREAD_UNCHANGED))[..., 3] > 0
+        return alpha
     canvas = np.zeros(size, np.uint8)
     cv2.fillPoly(canvas, [_ring(value, size)], 1, shift=_FRACTION_BITS)
     return canvas.view(np.bool_)
@@ -56,5 +57,5 @@ def _ellipse(value: Mapping[str, Any], scale: NDArray[np.float64]) -> NDArray[np
     turn = np.deg2rad(value.get("rotation", 0))
     x, y = np.cos(around) * value["radiusX"] * scale[0], np.sin(around) * value["radiusY"] * scale[1]
     turned = np.stack([x * np.cos(turn) - y * np.sin(turn), x * np.sin(turn) + y * np.cos(turn)], 1)
-    middle: NDArray[np.float64] = np.array([value["x"], value["y"]]) * scale
-    return middle + turned
+    ring: NDArray[np.float64] = np.array([value["x"], value["y"]]) * scale + turned
+    return ring

@@ -5,7 +5,7 @@
 All of them can be pickled: they cross processes and machines.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -107,8 +107,8 @@ class Sink(Protocol):
 class Executor(Protocol):
     """Labels items somewhere; items go in as fast as they are worked off, outcomes come out as they are done."""
 
-    def __call__(self, order: Order, items: Iterable[Item]) -> Iterator[Outcome]:
+    def __call__(self, order: Order, items: Iterable[Item]) -> Generator[Outcome, None, None]:
         """Exactly one outcome for each item, in any order.
 
-        Closing the iterator (a generator's `close`) stops the workers at once; what is under way is lost.
+        Closing the generator stops the workers at once; what is under way is lost.
         """
