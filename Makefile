@@ -15,8 +15,9 @@ PYTHON ?= $(shell for python in python3.11 python3 python3.12 python3.13 python3
 SERVICE := .venv/.complete
 TESTS := .venv-test/.complete
 E2E := .venv-e2e/.complete
+PROJECT := .venv/.project
 
-.PHONY: help run demo test e2e lint format docs clean browser
+.PHONY: help run demo test e2e soak lint format docs clean browser
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
@@ -27,8 +28,11 @@ run: $(SERVICE) ## start the backend on port 9090 (PORT=...) with the built-in m
 test: lint $(SERVICE) ## lint, check the types, and run every test but the browser's
 	BACKEND_BIN=.venv/bin/sam-backend .venv-test/bin/python -m pytest
 
-e2e: browser $(SERVICE) $(E2E) ## the tests with a real Label Studio and a real browser
+e2e: browser $(PROJECT) $(E2E) ## the tests with a real Label Studio and a real browser
 	.venv-e2e/bin/python -m pytest -m e2e tests/e2e
+
+soak: $(PROJECT) $(E2E) ## the long tests: a project labeled whole, with the job killed again and again
+	.venv-e2e/bin/python -m pytest -m soak tests/e2e -s
 
 demo: $(SERVICE) $(E2E) ## start Label Studio and the backend on this machine, connected, with example images
 	@exec .venv-e2e/bin/python -m examples.demo
@@ -65,7 +69,11 @@ $(SERVICE): requirements.txt pyproject.toml
 	@.venv/bin/pip install -q --no-deps -e .
 	@touch $@
 
-$(TESTS): requirements.txt requirements-test.txt requirements-export.txt pyproject.toml
+$(PROJECT): $(SERVICE) requirements-project.txt
+	@.venv/bin/pip install -q --no-deps -r requirements-project.txt
+	@touch $@
+
+$(TESTS): requirements.txt requirements-test.txt requirements-export.txt requirements-project.txt pyproject.toml
 	$(call new-environment,.venv-test,the service with PyTorch and the tools; some minutes.)
 	@.venv-test/bin/pip install -q --no-deps -r requirements.txt
 	@.venv-test/bin/pip install -q --no-deps -r requirements-test.txt

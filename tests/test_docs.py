@@ -176,7 +176,7 @@ def pins(file: Path) -> set[tuple[str, str]]:
 
 def test_the_files_of_requirements_agree() -> None:
     """But for the browser's tests, which live with what Label Studio pins."""
-    together = set().union(*(pins(ROOT / f"requirements{kind}.txt") for kind in ("", "-export", "-test")))
+    together = set().union(*(pins(ROOT / f"requirements{kind}.txt") for kind in ("", "-export", "-project", "-test")))
     names = [name for name, _ in together]
     assert {name for name in names if names.count(name) > 1} == set()
 
@@ -214,5 +214,26 @@ def test_what_the_service_imports_is_in_its_set_and_in_the_metadata() -> None:
     imported = {canonicalize_name(IMPORTED_AS.get(name, name)) for name in imports()}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
-    assert imported <= service_names()
-    assert imported - {"label-studio-ml"} == declared
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    optional = {canonicalize_name(Requirement(line).name) for line in extras}
+    assert imported - optional <= service_names()
+    assert imported - {"label-studio-ml"} == declared | optional
+
+
+IMPORT_THE_CLIENT = """
+import importlib.metadata, sys
+from packaging.utils import canonicalize_name
+for name, packages in importlib.metadata.packages_distributions().items():
+    if not {canonicalize_name(package) for package in packages} & set(sys.argv[1:]):
+        sys.modules[name] = None
+from label_studio_sdk.base_client import LabelStudioBase
+client = LabelStudioBase(base_url="http://127.0.0.1:1/", api_key="none")
+client.projects, client.views, client.tasks, client.predictions
+"""
+
+
+def test_what_the_client_of_a_project_imports_is_in_its_set() -> None:
+    sdk = {name for name, _ in pins(ROOT / "requirements-project.txt")}
+    command_line = [sys.executable, "-c", IMPORT_THE_CLIENT, *sorted(service_names() | sdk)]
+    result = subprocess.run(command_line, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
