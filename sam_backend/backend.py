@@ -2,21 +2,30 @@
 
 import contextlib
 import functools
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sam_backend import services
+import orjson
+
+from sam_backend import logs, services
 from sam_backend.errors import BodyError, TaskError
 from sam_backend.interaction import Interaction
 from sam_backend.joins import Place
+from sam_backend.labeler import Wanted
 from sam_backend.labelstudio import config, prompts, results
 from sam_backend.labelstudio.addresses import Connection
 from sam_backend.labelstudio.config import LabelConfig
 from sam_backend.labelstudio.tasks import image_url, image_urls
 from sam_backend.pictures import Picture
+from sam_backend.plan import Plan
 from sam_backend.projects import Project
 from sam_backend.services import Services
+from sam_backend.settings import Settings
+from sam_backend.spots import read
+
+logger = logging.getLogger(__name__)
 
 Task = Mapping[str, Any]
 
@@ -64,7 +73,10 @@ class SamBackend(LabelStudioMLBase):
         self._project_key = project_id or ""
         self._config_text = label_config or ""
         self._project = Project(
-            self._config_text, options.get("hostname") or "", options.get("access_token") or "", None
+            self._config_text,
+            options.get("hostname") or "",
+            options.get("access_token") or "",
+            options.pop("extra_params", None),
         )
         # Our server has parsed the label config, and names what is wrong with it; the bases' parsers break on some.
         base_config = label_config if shared is None else None
@@ -75,7 +87,7 @@ class SamBackend(LabelStudioMLBase):
 
     def setup(self) -> None:
         """2.x asks here for the model's version, which it answers to `/setup`."""
-        version = self._services.segmenter.model_version
+        version = self.version if self._config_text else self._services.segmenter.model_version
         if self.get("model_version") != version:
             self.set("model_version", version)
 
@@ -91,20 +103,31 @@ class SamBackend(LabelStudioMLBase):
             **kwargs: `login` and `password` of Label Studio's oldest days; not used.
 
         Returns:
-            One prediction per task, in order. Without a context it has no "result", so that Label Studio saves none;
-            the images' embeddings are made in the background meanwhile.
+            One prediction per task, in order. Without a context it has no "result", so that Label Studio saves none,
+            and the images' embeddings are made in the background meanwhile; in automatic mode it has one where the
+            masks are ready in time, and the others are made in the background. For our own server it is JSON then.
 
         Raises:
             RequestError: the label config, a task or a prompt cannot be used.
             ImageError: the image could not be had or read.
             ModelError: OpenVINO failed.
         """
-        label_config = parse_config(self._config_text)
         if not context:
-            return self._open(tasks, label_config)
+            plan = self._plan
+            return self._label(tasks, plan) if plan.is_on else self._open(tasks, parse_config(self._config_text))
         if len(tasks) != 1:
             raise TaskError(f"A click came with {len(tasks)} tasks.", "Send one task with a context.")
-        return [self._click(tasks[0], context, label_config)]
+        with self._services.labeler.click():
+            return [self._click(tasks[0], context, parse_config(self._config_text))]
+
+    @property
+    def version(self) -> str:
+        """The version of the predictions of tasks that are opened or retrieved, which `/setup` answers too.
+
+        Raises:
+            RequestError: the label config or a parameter of automatic mode cannot be used.
+        """
+        return self._plan.version(self._services.segmenter.model_version)
 
     @property
     def _services(self) -> Services:
@@ -120,11 +143,47 @@ class SamBackend(LabelStudioMLBase):
             self._project.access_token,
         )
 
+    @property
+    def _plan(self) -> Plan:
+        return make_plan(self._services.settings, self._config_text, self._project.extra_params)
+
+    def _label(self, tasks: Sequence[Task], plan: Plan) -> list[dict[str, Any]]:
+        """What is ready of automatic mode's predictions; tasks without anything to label are warmed for clicks."""
+        settings = self._services.settings
+        wanted = [self._wanted(task, plan) for task in tasks]
+        idle = [task for task, one in zip(tasks, wanted, strict=True) if one is None]
+        self._warm([(task, url) for task in idle for url in image_urls(task, plan.label_config)])
+        seconds = settings.open_seconds if len(tasks) == 1 else settings.retrieve_seconds
+        unlabeled = {"model_version": plan.version(self._services.segmenter.model_version)}
+        bodies = self._services.labeler.label(wanted, seconds)
+        return [unlabeled if body is None else self._prediction(body) for body in bodies]
+
+    def _wanted(self, task: Task, plan: Plan) -> Wanted | None:
+        """What there is to label in a task."""
+        try:
+            spots = read(task, plan)
+        except TaskError as error:
+            logger.warning("Not labeled: %s", logs.describe(error))
+            return None
+        return Wanted(spots, plan, self._connection, self._picture(task, "").task_id) if spots else None
+
+    def _prediction(self, body: bytes) -> Any:
+        """A prediction from its JSON. Our own server sends it as it is.
+
+        1.0.9's server says the same version in each `/setup`, and a prediction of another one would be made again at
+        each request; so it has none there, and Label Studio takes that of `/setup`.
+        """
+        if self._shared:
+            return orjson.Fragment(body)
+        prediction = orjson.loads(body)
+        return prediction if _IS_LINE_2 else {key: prediction[key] for key in ("result", "score")}
+
     def _open(self, tasks: Sequence[Task], label_config: LabelConfig) -> list[dict[str, Any]]:
-        shared = self._services
-        pictures = [self._picture(task, url) for task in tasks for url in _urls(task, label_config)]
-        shared.warmer.add(pictures)
-        return [{"model_version": shared.segmenter.model_version} for _ in tasks]
+        self._warm([(task, url) for task in tasks for url in _urls(task, label_config)])
+        return [{"model_version": self._services.segmenter.model_version} for _ in tasks]
+
+    def _warm(self, images: Sequence[tuple[Task, str]]) -> None:
+        self._services.warmer.add([self._picture(task, url) for task, url in images])
 
     def _click(self, task: Task, context: Mapping[str, Any], label_config: LabelConfig) -> dict[str, Any]:
         shared = self._services
@@ -147,14 +206,24 @@ def _urls(task: Task, label_config: LabelConfig) -> list[str]:
     return image_urls(task, label_config) or [image_url(task, label_config.images[0])]
 
 
+def make_plan(settings: Settings, label_config: str, extra_params: Any) -> Plan:
+    """What automatic mode does with a project.
+
+    Raises:
+        ExtraParamsError: a parameter is unknown or wrong.
+        BodyError, LabelConfigError: as `parse_config`.
+    """
+    return Plan.of(settings, parse_config(label_config, prompted=False), extra_params)
+
+
 @functools.lru_cache(maxsize=64)
-def parse_config(label_config: str) -> LabelConfig:
+def parse_config(label_config: str, *, prompted: bool = True) -> LabelConfig:
     """The label config, parsed once per text.
 
     Raises:
         BodyError: there is none.
-        LabelConfigError: it has no prompt to read or no control to answer with.
+        LabelConfigError: it has no control to answer with or, for clicks (`prompted`), no prompt to read.
     """
     if not label_config:
         raise BodyError("There is no label config.", "Reload the project's page in Label Studio: it sends /setup.")
-    return config.parse(label_config)
+    return config.parse(label_config, prompted=prompted)

@@ -10,7 +10,6 @@ from sam_backend import backend, logs
 from sam_backend.errors import BodyError
 from sam_backend.labelstudio import results
 from sam_backend.labelstudio.bodies import PredictBody, read_predict, read_setup
-from sam_backend.labelstudio.results import AnswerOptions
 from sam_backend.projects import Project, Projects
 from sam_backend.services import Services
 
@@ -44,16 +43,17 @@ class Endpoints:
         }, 200
 
     def setup(self, body: Body) -> Answer:
-        """Remember a project, or say what its label config lacks."""
+        """Remember a project, or say what its label config lacks, or which of its extra params is wrong."""
         setup = read_setup(body)
         _about(f"project {setup.project}")
-        results.check(backend.parse_config(setup.schema), AnswerOptions.of(self._services.settings))
+        plan = backend.make_plan(self._services.settings, setup.schema, setup.extra_params)
+        results.check(plan.label_config if plan.is_on else backend.parse_config(setup.schema), plan.options)
         project = Project(setup.schema, setup.hostname, setup.access_token, setup.extra_params)
         self._projects.remember(setup.project, project)
-        return {"model_version": self._services.segmenter.model_version}, 200
+        return {"model_version": plan.version(self._services.segmenter.model_version)}, 200
 
     def predict(self, body: Body) -> Answer:
-        """Answer a click, or warm the images of tasks that were opened."""
+        """Answer a click, or label the tasks that were opened or selected, or warm their images."""
         request = read_predict(body)
         _about(f"project {request.project} task {_task_ids(request)}")
         project = self._projects.get(request.project)
@@ -62,12 +62,14 @@ class Endpoints:
             label_config=request.label_config or project.label_config,
             hostname=project.hostname,
             access_token=project.access_token,
+            extra_params=project.extra_params,
             shared=self._services,
         )
-        # An opened task is answered at once, however many clicks wait.
         predict = functools.partial(model.predict, request.tasks, context=request.context)
-        predictions = predict() if request.context is None else self._among_clicks(predict)
-        return {"results": predictions, "model_version": self._services.segmenter.model_version}, 200
+        if request.context is None:  # answered at once, however many clicks wait
+            return {"results": predict(), "model_version": model.version}, 200
+        version = self._services.segmenter.model_version
+        return {"results": self._among_clicks(predict), "model_version": version}, 200
 
     def _among_clicks(self, predict: Callable[[], Predictions]) -> Predictions:
         """Run it in one of the threads for clicks, which note its stages in this request's trace."""

@@ -31,6 +31,10 @@ CACHE_FAULTS = Counter(
 )
 ERRORS = Counter("sam_errors", "Errors by name.", ["error"], registry=REGISTRY)
 WARM_QUEUE = Gauge("sam_warm_queue", "Images that wait to be warmed.", registry=REGISTRY)
+AUTOMATIC_QUEUE = Gauge(
+    "sam_automatic_queue", "Tasks that wait to be looked up or labeled in the background.", registry=REGISTRY
+)
+AUTOMATIC_TASKS = Counter("sam_automatic_tasks", "Tasks that automatic mode labeled.", registry=REGISTRY)
 
 
 @contextmanager
@@ -68,6 +72,11 @@ def count_encode() -> None:
 def count_decode(prompts: int = 1) -> None:
     """Count prompts that went through the decoder."""
     DECODES.inc(prompts)
+
+
+def count_labeled() -> None:
+    """Count a task that automatic mode labeled."""
+    AUTOMATIC_TASKS.inc()
 
 
 def count_error(error: Exception) -> None:

@@ -62,16 +62,31 @@ class Pictures:
         Raises:
             ImageError: it could not be had or read.
         """
+        return self.decode(self.fetch(picture))
+
+    def fetch(self, picture: Picture) -> bytes:
+        """The image's file.
+
+        Raises:
+            ImageError: it could not be had.
+        """
         with metrics.stage("fetch"):
-            data = self._fetcher.fetch(picture.url, picture.connection, self._limits, picture.task_id)
+            return self._fetcher.fetch(picture.url, picture.connection, self._limits, picture.task_id)
+
+    def decode(self, data: bytes) -> Image:
+        """The upright image of a file.
+
+        Raises:
+            ImageError: it could not be read.
+        """
         key = hashlib.sha256(data).digest()
         decoded = self._decoded.get(key)
         metrics.count_cache(hit=decoded is not None, cache="images")
         if decoded is None:
-            decoded = self._flights.do(key, lambda: self._decode(key, data))
+            decoded = self._flights.do(key, lambda: self._decoded_once(key, data))
         return decoded.image
 
-    def _decode(self, key: bytes, data: bytes) -> _Decoded:
+    def _decoded_once(self, key: bytes, data: bytes) -> _Decoded:
         # Between this caller's miss and its flight another flight may have landed: look once more.
         landed = self._decoded.get(key)
         if landed is not None:

@@ -19,7 +19,7 @@ _RULES = 1
 """Goes up when equal parameters begin to give other regions."""
 
 _FINISH = ("fill_holes", "drop_islands", "keep_clicked", "crop_below")
-_NO_MATTER = frozenset({"mode", "points_per_batch", "label"})
+_NO_MATTER = frozenset({"mode", "label"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ class Plan:
             return common | {"max_rle": parameters["max_rle"], "finish": dict(self.finish), "config": config}
         images = [asdict(image) for image in self.label_config.images]
         choices = {name: asdict(chosen) for name, chosen in self.choices().items()}
-        generator = {name: value for name, value in parameters.items() if name not in _NO_MATTER}
+        no_matter = _NO_MATTER if self.automatic.guided else _NO_MATTER | {"points_per_batch"}
+        generator = {name: value for name, value in parameters.items() if name not in no_matter}
         return common | {"generator": generator, "images": images, "choices": choices}
 
     def _label(self) -> str:

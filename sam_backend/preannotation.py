@@ -1,7 +1,4 @@
-"""One task of automatic mode, start to end: its images or boxes, their masks, one prediction.
-
-What a task asks for is read first (`read`) and labeled then (`label`): between the two it can wait, and be known again.
-"""
+"""One task of automatic mode, start to end: its images or boxes, their masks, one prediction."""
 
 import functools
 import hashlib
@@ -12,40 +9,29 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sam_backend import metrics
-from sam_backend.errors import PromptError, TaskError
-from sam_backend.labelstudio import boxes, choice, prompts, results
+from sam_backend.errors import PromptError
+from sam_backend.labelstudio import choice, prompts, results
+from sam_backend.labelstudio.addresses import shown
 from sam_backend.labelstudio.boxes import Box
 from sam_backend.labelstudio.regions import REGION_ID_PREFIX
 from sam_backend.labelstudio.results import Bitmap, Region, Target
-from sam_backend.labelstudio.tasks import image_url, places
 from sam_backend.plan import Plan
 from sam_backend.sam import geometry
 from sam_backend.sam.types import Image
 from sam_backend.segmenter import Segmenter
+from sam_backend.spots import Spot, read
 
-__all__ = ["Labeled", "Plan", "Spot", "label", "predict", "read"]
+__all__ = ["Labeled", "Plan", "label", "predict"]
 
 logger = logging.getLogger(__name__)
 
 Task = Mapping[str, Any]
 ImageOf = Callable[[str], Image]
+Proceed = Callable[[], object]
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """An image of a task that is to be labeled.
-
-    Attributes:
-        to_name: the name of its `<Image>`.
-        item_index: which one of a `valueList`, or None.
-        url: its address, as the task has it.
-        boxes: in `boxes` mode what stands on it.
-    """
-
-    to_name: str
-    item_index: int | None
-    url: str
-    boxes: tuple[Box, ...] = ()
+def _proceed() -> None:
+    """Go on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,28 +93,20 @@ def predict(segmenter: Segmenter, image_of: ImageOf, task: Task, plan: Plan) -> 
         ModelError: OpenVINO failed.
     """
     spots = read(task, plan)
-    return label(segmenter, image_of, spots, plan, task.get("id")) if spots else None
-
-
-def read(task: Task, plan: Plan) -> tuple[Spot, ...]:
-    """What a task asks for; nothing in `boxes` mode without a box, and with mode off.
-
-    Raises:
-        TaskError: the task has no image.
-    """
-    match plan.automatic.mode:
-        case "everything":
-            return _images(task, plan)
-        case "boxes":
-            return _boxed(task, plan)
-        case _:
-            return ()
+    return label(segmenter, image_of, spots, plan) if spots else None
 
 
 def label(
-    segmenter: Segmenter, image_of: ImageOf, spots: tuple[Spot, ...], plan: Plan, task_id: object = None
+    segmenter: Segmenter, image_of: ImageOf, spots: tuple[Spot, ...], plan: Plan, proceed: Proceed = _proceed
 ) -> Labeled:
-    """Label what `read` has read.
+    """Label what `spots.read` has read.
+
+    Args:
+        segmenter: the model.
+        image_of: as for `predict`.
+        spots: what to label.
+        plan: what to do with it.
+        proceed: called before each batch of points and each box; it may wait, or raise to end it.
 
     Raises:
         ImageError, ModelError: as `predict`.
@@ -140,8 +118,8 @@ def label(
     for spot in spots:
         image = image_of(spot.url)
         sheet = _Sheet(plan, functools.partial(next, _ids(version, image, spot)))
-        too_many = _fill(sheet, segmenter, image, spot)
-        _report(task_id, too_many, sheet.too_long)
+        too_many = _fill(sheet, segmenter, image, spot, proceed)
+        _report(spot, too_many, sheet.too_long)
         regions += sheet.regions
         scores += sheet.scores
         left_out += too_many + sheet.too_long
@@ -150,38 +128,14 @@ def label(
     return Labeled(results.prediction(regions, score, version), count, left_out)
 
 
-def _images(task: Task, plan: Plan) -> tuple[Spot, ...]:
-    images = choice.answered(plan.label_config, plan.options)
-    spots = tuple(Spot(image.name, index, url) for image, index, url in places(task, images))
-    if not spots:
-        image_url(task, plan.label_config.images[0])  # says what is missing
-        raise TaskError(f"Task {task.get('id')} has no image.", "Import tasks with the label config's fields.")
-    return spots
-
-
-def _boxed(task: Task, plan: Plan) -> tuple[Spot, ...]:
-    """The images that have boxes, in the order of the first box on each."""
-    images = choice.answered(plan.label_config, plan.options)
-    urls = {(image.name, index or 0): url for image, index, url in places(task, images)}
-    on_image: dict[tuple[str, int], list[Box]] = {}
-    for box in boxes.boxes(task, plan.label_config, images):
-        place = box.request.control.to_name, box.request.item_index or 0
-        if place in urls:
-            on_image.setdefault(place, []).append(box)
-        else:
-            logger.warning("Task %s: the box %r is on an image that is not there.", task.get("id"), _name(box))
-    return tuple(
-        Spot(place[0], found[0].request.item_index, urls[place], tuple(found)) for place, found in on_image.items()
-    )
-
-
-def _fill(sheet: _Sheet, segmenter: Segmenter, image: Image, spot: Spot) -> int:
+def _fill(sheet: _Sheet, segmenter: Segmenter, image: Image, spot: Spot, proceed: Proceed) -> int:
     """Write the image's regions; how many masks `max_regions` left out."""
     if spot.boxes:
         for box in spot.boxes:
+            proceed()
             _mask_box(sheet, segmenter, image, box)
         return 0
-    found = segmenter.everything(image, sheet.plan.automatic)
+    found = segmenter.everything(image, sheet.plan.automatic, proceed)
     target = Target(sheet.plan.choices()[spot.to_name], spot.item_index)
     for mask in found.masks:
         sheet.add(mask.patch.bitmap, mask.predicted_iou, target)
@@ -194,7 +148,7 @@ def _mask_box(sheet: _Sheet, segmenter: Segmenter, image: Image, box: Box) -> No
     try:
         masks = segmenter.segment(image, prompts.to_prompt(request, image.original_size))
     except PromptError as error:
-        logger.warning("The box %r is left out: %s", _name(box), error)
+        logger.warning("The box %r is left out: %s", box.name, error)
         return
     chosen = choice.choose(request, plan.label_config, plan.options)
     target = Target(chosen, request.item_index, request.image_rotation)
@@ -213,11 +167,7 @@ def _as_seen(bitmap: Bitmap, box: Box, max_pixels: int) -> Bitmap:
 
 def _reference(box: Box) -> dict[str, Any]:
     """What a mask's region says of the box that it is in."""
-    return {"meta": {"text": [f"box {box.request.region_id}"]}} if box.request.region_id else {}
-
-
-def _name(box: Box) -> str:
-    return box.request.region_id or "without id"
+    return {"meta": {"box": box.request.region_id}} if box.request.region_id else {}
 
 
 def _ids(version: str, image: Image, spot: Spot) -> Iterator[str]:
@@ -227,11 +177,11 @@ def _ids(version: str, image: Image, spot: Spot) -> Iterator[str]:
         yield REGION_ID_PREFIX + hashlib.sha256(f"{place}\n{index}".encode()).hexdigest()[:32]
 
 
-def _report(task_id: object, too_many: int, too_long: int) -> None:
+def _report(spot: Spot, too_many: int, too_long: int) -> None:
     if too_many or too_long:
         logger.info(
-            "Task %s: masks were left out, %d by max_regions (SAM_MAX_REGIONS) and %d by max_rle (SAM_MAX_RLE).",
-            task_id,
+            "Masks of %s were left out, %d by max_regions (SAM_MAX_REGIONS) and %d by max_rle (SAM_MAX_RLE).",
+            shown(spot.url),
             too_many,
             too_long,
         )

@@ -1,6 +1,7 @@
 """The hall: the only file that knows the order of the stages. Image → embedding (cache) → decoder → masks."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from sam_backend.settings import Settings
 StepKey = tuple[str, str, bytes]
 
 _STEPS_BUDGET = 128 * 1024**2
+
+
+def _proceed() -> None:
+    """Go on."""
 
 
 class Segmenter:
@@ -119,12 +124,15 @@ class Segmenter:
             found = [masks.finish(self.info, embedding, answer, index) for index in chosen]
             return [view.back(self._clean(mask, shown)) for mask in found if mask.bitmap.any()]
 
-    def everything(self, image: Image, parameters: AutomaticSettings) -> Found:
+    def everything(
+        self, image: Image, parameters: AutomaticSettings, proceed: Callable[[], object] = _proceed
+    ) -> Found:
         """Find everything on an image, as segment-anything's `SamAutomaticMaskGenerator` does.
 
         Args:
             image: the upright image. Its embedding is cached, those of its crops are not.
             parameters: the generator's.
+            proceed: called before each batch of points; it may wait, or raise to end it.
 
         Raises:
             ModelError: OpenVINO failed.
@@ -136,6 +144,7 @@ class Segmenter:
             embedding = self.embed(image) if view.image is image else self._encoded(view.image)
 
             def decode(points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+                proceed()
                 with metrics.stage("decode"):
                     answer = decoder.decode_points(model, request, embedding, points)
                 metrics.count_decode(len(points))

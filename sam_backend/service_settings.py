@@ -129,8 +129,8 @@ class ServiceSettings(BaseModel):
         le=86_400,
         validation_alias="SAM_RETRIEVE_SECONDS",
         description=(
-            "Seconds after which `Retrieve predictions` is answered, in automatic mode, with what is ready. Label Studio "
-            "waits for 100; the rest is worked off meanwhile, and comes when it is pressed again."
+            "Seconds after which `Retrieve predictions` is answered, in automatic mode, with what is ready. Label "
+            "Studio waits for 100; the rest is worked off meanwhile, and comes when it is pressed again."
         ),
     )
     open_seconds: float = Field(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sam_backend import logs, settings
 from sam_backend.errors import ModelError, SamBackendError
 from sam_backend.joins import Joins
+from sam_backend.labeler import Labeler
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.recent import Recent
 from sam_backend.segmenter import Segmenter
@@ -66,6 +67,7 @@ class Services:
     pictures: Pictures
     loader: Loader
     warmer: Warmer[Picture]
+    labeler: Labeler
     joins: Joins
     recent: Recent
     clicks: ThreadPoolExecutor
@@ -73,6 +75,7 @@ class Services:
     def close(self) -> None:
         """Stop what runs in the background."""
         self.clicks.shutdown(wait=False, cancel_futures=True)
+        self.labeler.close()
         self.warmer.close()
         self.loader.close()
 
@@ -88,7 +91,8 @@ def build(settings: Settings) -> Services:
     warmer = Warmer[Picture](lambda picture: segmenter.embed(pictures.get(picture)), settings.warm_queue)
     clicks = ThreadPoolExecutor(settings.threads, "click")
     joins = Joins(settings.join_seconds)
-    return Services(settings, segmenter, pictures, Loader(segmenter), warmer, joins, Recent(), clicks)
+    labeler = Labeler(segmenter, pictures, settings)
+    return Services(settings, segmenter, pictures, Loader(segmenter), warmer, labeler, joins, Recent(), clicks)
 
 
 _shared: Services | None = None

@@ -32,6 +32,11 @@ class Box:
     request: PromptRequest
     is_drawn: bool
 
+    @property
+    def name(self) -> str:
+        """What a log line calls it."""
+        return self.request.region_id or "without id"
+
 
 def boxes(task: Object, config: LabelConfig, images: Sequence[ImageTag]) -> list[Box]:
     """The rectangles that ask for masks, in their order; a malformed one is left out and logged.
