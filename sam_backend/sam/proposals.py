@@ -18,7 +18,7 @@ MARGIN = 2
 """Cells around a mask that take part in bringing it to full size."""
 
 UNSURE = 0.02
-"""Where the stability on the decoder's grid is so near to the threshold, it is measured at full size."""
+"""Where the stability on the decoder's grid is so near to the threshold, it is measured on a finer one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,12 +65,20 @@ class Scene:
 
     def full_size(self, proposal: Proposal) -> NDArray[np.float32]:
         """The logits, float32 (H, W), at the view's size; what the proposal left out is far outside of the mask."""
+        return self._upscaled(proposal, self.embedding.original_size)
+
+    def stability(self, proposal: Proposal) -> float:
+        """The mask's stability in input pixels, or at the view's size where that is smaller."""
+        size = min(self.embedding.input_size, self.embedding.original_size)
+        threshold, offset = self.info.mask_threshold, self.parameters.stability_score_offset
+        return masks.stability_score(self._upscaled(proposal, size), threshold, offset)
+
+    def _upscaled(self, proposal: Proposal, size: Size) -> NDArray[np.float32]:
         grid = np.full(self.info.low_res_size, proposal.logits.min(), np.float32)
         row, column = proposal.corner
         height, width = proposal.logits.shape
         grid[row : row + height, column : column + width] = proposal.logits
-        embedding = self.embedding
-        return geometry.upscale(grid, embedding.input_size, embedding.original_size, self.info.image_size)
+        return geometry.upscale(grid, self.embedding.input_size, size, self.info.image_size)
 
 
 def propose(
@@ -117,12 +125,9 @@ def _judge(scene: Scene, point: NDArray[np.float64], logits: NDArray[np.float32]
 
 
 def _is_stable(scene: Scene, proposal: Proposal) -> bool:
-    """Whether the mask is stable enough, at full size where its own grid leaves a doubt."""
+    """Whether the mask is stable enough, on a finer grid where the decoder's leaves a doubt."""
     least = scene.parameters.stability_score_thresh
-    if least <= 0 or proposal.stability > least + UNSURE:
-        return True
-    threshold, offset = scene.info.mask_threshold, scene.parameters.stability_score_offset
-    return masks.stability_score(scene.full_size(proposal), threshold, offset) >= least
+    return least <= 0 or proposal.stability > least + UNSURE or scene.stability(proposal) >= least
 
 
 def is_near_edge(box: NDArray[np.float64], view: View) -> bool:
