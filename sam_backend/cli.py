@@ -1,4 +1,4 @@
-"""The command line: serve · segment · prelabel."""
+"""The command line: serve · segment · prelabel · warm."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ import click
 from sam_backend import __version__, settings
 from sam_backend.errors import SamBackendError, StartError
 from sam_backend.prelabel.cli import prelabel
+from sam_backend.prelabel.warm_cli import warm
 
 
 class Numbers(click.ParamType[tuple[float, ...]]):
@@ -89,6 +90,7 @@ def segment(
 
 
 cli.add_command(prelabel)
+cli.add_command(warm)
 
 
 def main() -> None:

@@ -52,6 +52,10 @@ class Project:
         except RefusedError as error:
             raise JobError(f"Project {project_id} cannot be had: {error.message}", "Check the id.") from error
 
+    def close(self) -> None:
+        """Let go of the connections; a source or sink of it is of no use any more."""
+        self._studio.close()
+
     def parts(
         self, version: str, *, view: int | None = None, without_predictions: bool = False, mode: str = "everything"
     ) -> tuple["Tasks", Predictions]:

@@ -4,11 +4,12 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import click
 
+from sam_backend.errors import RefusedError
 from sam_backend.prelabel.progress import Progress, progress
 from sam_backend.prelabel.types import Executor, Item, Order, Outcome, Sink, Source
 
@@ -47,7 +48,7 @@ def run(job: Job) -> int:
     Raises:
         SamBackendError: the job cannot go on; what is done is kept.
     """
-    account = _Account(job.report)
+    account = _Account(job.report, "warmed" if job.order.embed_only else "labeled")
     with closing(job.sink):
         try:
             with _stoppable():
@@ -67,10 +68,19 @@ def _label(job: Job, account: "_Account") -> None:
         items = _waiting(job, account, shown)
         with closing(job.executor(job.order, items)) as outcomes:
             for outcome in outcomes:
-                if not outcome.error:
-                    job.sink.add(outcome)
-                account.note(outcome)
+                account.note(_kept(job.sink, outcome))
                 shown.step(account.failed)
+
+
+def _kept(sink: Sink, outcome: Outcome) -> Outcome:
+    """Keep an outcome; one that the sink refuses has failed."""
+    if outcome.error:
+        return outcome
+    try:
+        sink.add(outcome)
+    except RefusedError as error:
+        return replace(outcome, error=str(error))
+    return outcome
 
 
 def _waiting(job: Job, account: "_Account", shown: Progress) -> Iterator[Item]:
@@ -107,6 +117,7 @@ class _Account:
     """What came of the items; of what failed, all is in the report and the first few are here."""
 
     report: Path | None
+    verb: str
     done_before: int = 0
     labeled: int = 0
     regions: int = 0
@@ -141,7 +152,8 @@ class _Account:
         before = f" ({self.done_before} before)" if self.done_before else ""
         failed = f" {self.failed} failed; the same command tries them again." if self.failed else ""
         left_out = f", {self.left_out} masks left out by the caps" if self.left_out else ""
-        return f"{self.labeled} labeled{before}, {self.regions} regions{left_out}.{failed}"
+        regions = f", {self.regions} regions{left_out}" if self.verb == "labeled" else ""
+        return f"{self.labeled} {self.verb}{before}{regions}.{failed}"
 
     def _note_failure(self, reason: str) -> None:
         self.failed += 1

@@ -38,12 +38,14 @@ class Order:
         settings: the service's; its `automatic` is what is asked for, with the options of the command line.
         label_config: the project's, XML.
         preview: a folder for pictures of the masks, or None.
+        embed_only: compute embeddings into the cache, and label nothing.
         pause: seconds to wait after each image; 0 but in tests that need a run to last.
     """
 
     settings: Settings
     label_config: str
     preview: Path | None = None
+    embed_only: bool = False
     pause: float = 0.0
 
     @property
@@ -91,7 +93,11 @@ class Sink(Protocol):
         """Whether this item was kept by this run or an earlier one of the same parameters."""
 
     def add(self, outcome: Outcome) -> None:
-        """Keep an outcome without an error."""
+        """Keep an outcome without an error.
+
+        Raises:
+            RefusedError: this one cannot be kept; the run goes on without it.
+        """
 
     def finish(self, *, complete: bool) -> str:
         """Make the output appear; one line that says where.

@@ -16,6 +16,7 @@ from sam_backend.labelstudio.addresses import Connection
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.plan import Plan
 from sam_backend.preannotation import Labeled
+from sam_backend.prelabel import embedding
 from sam_backend.prelabel.types import Item, Order, Outcome
 from sam_backend.sam.types import Image
 from sam_backend.segmenter import Segmenter
@@ -77,6 +78,8 @@ class Worker:
 
     def _label(self, item: Item) -> Outcome:
         image_of = functools.cache(self._opener(item))
+        if self._order.embed_only:
+            return embedding.embed(self._segmenter, image_of, item, self._plan.label_config)
         labeled = preannotation.predict(self._segmenter, image_of, item.task, self._plan)
         if labeled is None:
             return Outcome(item)
