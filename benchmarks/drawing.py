@@ -1,5 +1,6 @@
 """Pictures of prompts and masks, for the docs."""
 
+import colorsys
 from pathlib import Path
 
 import cv2
@@ -30,6 +31,24 @@ def shown(image: Rgb, masks: list[Bitmap], clicks: list[Click], box: Box | None)
     if box:
         cv2.rectangle(drawn, box[:2], box[2:], POSITIVE, 2, cv2.LINE_AA)
     return drawn
+
+
+def tinted(image: Rgb, masks: list[Bitmap]) -> Rgb:
+    """The picture under its masks, each in a color of its own, small ones above large ones."""
+    out = image.copy()
+    order = sorted(masks, key=lambda mask: -np.count_nonzero(mask))
+    colors = [_color(place) for place in range(len(order))]
+    for mask, color in zip(order, colors, strict=True):
+        out[mask] = (0.5 * out[mask] + 0.5 * color).astype(np.uint8)
+    for mask, color in zip(order, colors, strict=True):
+        outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+        cv2.drawContours(out, outlines, -1, color.tolist(), 2, cv2.LINE_AA)
+    return out
+
+
+def _color(place: int) -> NDArray[np.float64]:
+    """Colors whose neighbors are far apart."""
+    return 255 * np.array(colorsys.hsv_to_rgb(place * 0.618 % 1, 0.9, 1.0))
 
 
 def sheet(pictures: list[Rgb], columns: int = 4, side: int = 320) -> Rgb:

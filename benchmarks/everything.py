@@ -3,6 +3,7 @@
     python benchmarks/everything.py                              the built-in model, at the defaults
     python benchmarks/everything.py --guided --no-official       the guided grid beside the full one
     python benchmarks/everything.py --model vit_b --seed 0 --pred-iou-thresh 0 --stability-score-thresh 0.9
+    python benchmarks/everything.py --sheet everything.png       pictures of what is found
 
 `--seed` builds the reference from the same random weights as `python -m model_export export vit_b --random-weights 0`.
 A mask is matched when one of the other side has an IoU of .9 with it and more. Official times are those of f32 on all
@@ -27,6 +28,7 @@ from skimage import data
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from benchmarks.drawing import save, sheet, tinted
 from benchmarks.machine import machine
 from model_export.builtin.scenes import HELD_OUT_SEED
 from model_export.builtin.scenes.scene import draw_scene
@@ -40,7 +42,7 @@ Bitmap = NDArray[np.bool_]
 Rgb = NDArray[np.uint8]
 Generate = Callable[[Rgb], list[Bitmap]]
 
-PHOTOGRAPHS = ("coffee", "chelsea", "astronaut", "coins", "rocket")
+PHOTOGRAPHS = ("coins", "coffee", "chelsea", "astronaut", "rocket")
 MATCH = 0.9
 
 
@@ -69,9 +71,18 @@ def main() -> None:
     ours = _ours(segmenter, parameters.model_copy(update={"guided": options.guided}))
     ours(next(iter(pictures.values())))  # compiles the model
     peak = _peak()
+    if options.sheet:
+        _draw(options, pictures, ours)
+        return
     reference = _ours(segmenter, parameters) if options.no_official else _official(options, parameters)
     rows = [_compare(name, rgb, ours, reference) for name, rgb in pictures.items()]
     _report(options, rows, peak)
+
+
+def _draw(options: argparse.Namespace, pictures: dict[str, Rgb], ours: Generate) -> None:
+    """Each picture beside what was found on it."""
+    tiles = [tile for rgb in pictures.values() for tile in (rgb, tinted(rgb, ours(rgb)))]
+    save(options.sheet, sheet(tiles))
 
 
 def _compare(name: str, rgb: Rgb, ours: Generate, reference: Generate) -> Row:
@@ -182,6 +193,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--guided", action="store_true", help="our side uses the guided grid")
     parser.add_argument("--no-official", action="store_true", help="compare with our own full grid")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--sheet", type=Path, help="compare nothing; write a picture of what is found (PNG)")
     return parser.parse_args()
 
 

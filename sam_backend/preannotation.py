@@ -17,6 +17,7 @@ from sam_backend.labelstudio.regions import REGION_ID_PREFIX
 from sam_backend.labelstudio.results import Bitmap, Region, Target
 from sam_backend.plan import Plan
 from sam_backend.sam import geometry
+from sam_backend.sam.automatic import Found
 from sam_backend.sam.types import Image
 from sam_backend.segmenter import Segmenter
 from sam_backend.spots import Spot, read
@@ -139,7 +140,20 @@ def _fill(sheet: _Sheet, segmenter: Segmenter, image: Image, spot: Spot, proceed
     target = Target(sheet.plan.choices()[spot.to_name], spot.item_index)
     for mask in found.masks:
         sheet.add(mask.patch.bitmap, mask.predicted_iou, target)
+    if not found.masks:
+        _report_none(spot, found)
     return found.left_out
+
+
+def _report_none(spot: Spot, found: Found) -> None:
+    logger.warning(
+        "No mask of %s: of %d, the model predicts a low IoU for %d, and %d of the others are unstable. Lower "
+        "pred_iou_thresh (SAM_PRED_IOU_THRESH) or stability_score_thresh (SAM_STABILITY_SCORE_THRESH).",
+        shown(spot.url),
+        3 * found.points,
+        found.unlikely,
+        found.unstable,
+    )
 
 
 def _mask_box(sheet: _Sheet, segmenter: Segmenter, image: Image, box: Box) -> None:

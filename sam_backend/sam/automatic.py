@@ -18,7 +18,7 @@ from sam_backend.sam import grids, masks, tidying
 from sam_backend.sam.geometry import Rectangle
 from sam_backend.sam.guide import Guide
 from sam_backend.sam.patch import Patch
-from sam_backend.sam.proposals import Proposal, Scene, propose
+from sam_backend.sam.proposals import Proposal, Scene, is_likely, propose
 from sam_backend.sam.suppression import suppress
 from sam_backend.sam.types import Image
 from sam_backend.sam.views import View
@@ -80,12 +80,16 @@ class Found:
     Attributes:
         masks: best predicted IoU first.
         left_out: how many more `max_regions` left out.
-        points: how many points were decoded.
+        points: how many points were decoded; each has three masks.
+        unlikely: how many of those masks `pred_iou_thresh` dropped.
+        unstable: how many of the others were dropped by `stability_score_thresh`, at a crop's edge, or as empty.
     """
 
     masks: tuple[AutomaticMask, ...]
-    left_out: int
-    points: int
+    left_out: int = 0
+    points: int = 0
+    unlikely: int = 0
+    unstable: int = 0
 
 
 def generate(image: Image, parameters: AutomaticSettings, views: Sequence[tuple[View, int]], open_view: Open) -> Found:
@@ -101,35 +105,39 @@ def generate(image: Image, parameters: AutomaticSettings, views: Sequence[tuple[
         ModelError: OpenVINO failed.
     """
     found: list[AutomaticMask] = []
-    decoded = 0
+    counts = np.zeros(3, np.int64)
     for view, layer in views:
         scene, decode = open_view(view)
-        proposals, count = _in_view(scene, decode, grids.points(parameters, layer))
+        proposals, counted = _in_view(scene, decode, grids.points(parameters, layer))
         found += [_finished(scene, proposal) for proposal in proposals]
-        decoded += count
+        counts += counted
     if len(views) > 1:
         found = _once(found, [-_area(mask.crop) for mask in found], parameters.crop_nms_thresh)
     if parameters.min_mask_region_area > 0:
         found = _tidied(found, parameters)
-    return replace(_chosen(image, found, parameters), points=decoded)
+    points, unlikely, unstable = counts.tolist()
+    return replace(_chosen(image, found, parameters), points=points, unlikely=unlikely, unstable=unstable)
 
 
-def _in_view(scene: Scene, decode: Decode, grid: NDArray[np.float64]) -> tuple[list[Proposal], int]:
-    """The masks of a view that stay, best first, and how many points were decoded for them."""
+def _in_view(scene: Scene, decode: Decode, grid: NDArray[np.float64]) -> tuple[list[Proposal], NDArray[np.int64]]:
+    """The masks of a view that stay, best first; and `Found`'s points, unlikely and unstable."""
     guide = Guide(grid, scene)
     proposals: list[Proposal] = []
+    likely = 0
     for batch in guide.batches():
         logits, iou_predictions = decode(batch)
         for point, candidates, ious in zip(batch, logits, iou_predictions, strict=True):
             good = propose(scene, point, candidates[1:], ious[1:])
             guide.learn(candidates[1:], ious[1:], found=bool(good))
             proposals += good
+            likely += int(is_likely(ious[1:], scene.parameters).sum())
+    counts = np.array([guide.decoded, 3 * guide.decoded - likely, likely - len(proposals)])
     if not proposals:
-        return [], guide.decoded
+        return [], counts
     boxes = np.array([proposal.box for proposal in proposals])
     scores = np.array([proposal.predicted_iou for proposal in proposals])
     kept = suppress(boxes, scores, scene.parameters.box_nms_thresh)
-    return [proposals[index] for index in kept], guide.decoded
+    return [proposals[index] for index in kept], counts
 
 
 def _finished(scene: Scene, proposal: Proposal) -> AutomaticMask:
@@ -174,7 +182,7 @@ def _chosen(image: Image, found: list[AutomaticMask], parameters: AutomaticSetti
     left_out = len(fitting) - len(kept)
     if not parameters.overlapping:
         kept = [mask for mask in _apart(kept) if mask.patch.area and mask.patch.area >= least]
-    return Found(tuple(kept), left_out, 0)
+    return Found(tuple(kept), left_out)
 
 
 def _apart(found: Sequence[AutomaticMask]) -> Iterator[AutomaticMask]:

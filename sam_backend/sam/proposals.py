@@ -92,10 +92,14 @@ def propose(
         logits: float32 (3, h, w), masks 1 to 3; nothing of it is kept.
         iou_predictions: float32 (3,).
     """
-    least = scene.parameters.pred_iou_thresh
-    sure = [index for index in range(len(logits)) if least <= 0 or iou_predictions[index] > least]
-    found = (_judge(scene, point, logits[index], float(iou_predictions[index])) for index in sure)
+    likely = np.flatnonzero(is_likely(iou_predictions, scene.parameters))
+    found = (_judge(scene, point, logits[index], float(iou_predictions[index])) for index in likely)
     return [proposal for proposal in found if proposal]
+
+
+def is_likely(iou_predictions: NDArray[np.float32], parameters: AutomaticSettings) -> NDArray[np.bool_]:
+    """Which masks (N,) the model predicts a good IoU for; all of them where the threshold is not above 0."""
+    return np.asarray((iou_predictions > parameters.pred_iou_thresh) | (parameters.pred_iou_thresh <= 0))
 
 
 def _judge(scene: Scene, point: NDArray[np.float64], logits: NDArray[np.float32], iou: float) -> Proposal | None:
