@@ -7,6 +7,7 @@ n twentieths of it, until the next of them looks.
 """
 
 import contextlib
+import errno
 import os
 import re
 import threading
@@ -48,7 +49,7 @@ class Budget:
         """Make room for a file that is about to be written; False when it is larger than the whole budget.
 
         Raises:
-            OSError: the folder cannot be read.
+            OSError: the folder cannot be read, or what is in it cannot be removed.
         """
         if size > self._max:
             return False
@@ -67,8 +68,10 @@ class Budget:
             for file in sorted(files):
                 if total + size <= self._max * _KEEP:
                     break
-                _remove(file.path)
-                total -= file.size
+                if _remove(file.path):
+                    total -= file.size
+            if total + size > self._max:
+                raise OSError(errno.ENOSPC, "the budget is taken by files that cannot be removed")
         return total
 
     def _files(self) -> Iterator[_File]:
@@ -84,13 +87,17 @@ def _entries(shard: str) -> Iterator[_File]:
         for file in files:
             # Another process may have removed it since; then there is nothing to count.
             with contextlib.suppress(FileNotFoundError):
-                if _ENTRY.fullmatch(file.name):
+                if _ENTRY.fullmatch(file.name) and file.is_file(follow_symlinks=False):
                     stat = file.stat(follow_symlinks=False)
                     yield _File(stat.st_mtime, stat.st_size, file.path)
                 elif file.name.endswith(TEMPORARY) and time.time() - file.stat().st_mtime > _ABANDONED:
                     _remove(file.path)
 
 
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        Path(path).unlink()
+def _remove(path: str) -> bool:
+    """Whether the file is gone now, whoever removed it."""
+    try:
+        Path(path).unlink(missing_ok=True)
+    except OSError:
+        return False
+    return True

@@ -171,6 +171,37 @@ def test_files_of_others_are_neither_counted_nor_removed(tmp_path: Path) -> None
     assert read(cache, "19") == value_of("19")
 
 
+def test_what_cannot_be_removed_is_counted_and_does_not_let_the_folder_grow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = DiskCache(tmp_path, 3000)
+    cache.put("a", [value_of("a")])
+    cache.put("b", [value_of("b")])
+
+    def refuse(*arguments: object, **options: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    before = faults("write")
+    cache.put("c", [value_of("c")])
+    assert faults("write") == before + 1
+    assert (read(cache, "a"), read(cache, "c")) == (value_of("a"), None)
+    assert occupied(tmp_path) <= 3000
+
+
+def test_a_folder_in_an_entry_s_place_disturbs_nobody_else(cache: DiskCache, stored: Path) -> None:
+    stored.unlink()
+    stored.mkdir()
+    before = faults("read"), faults("write")
+    assert read(cache, "a") is None
+    cache.put("a", [value_of("a")])
+    assert (faults("read"), faults("write")) == (before[0] + 1, before[1] + 1)
+    again = DiskCache(stored.parents[1], 3000)
+    for number in range(5):
+        again.put(f"{number}", [value_of(f"{number}")])
+    assert read(again, "4") == value_of("4")
+
+
 def test_temporary_files_that_lost_their_writer_are_removed_later(tmp_path: Path) -> None:
     shard = tmp_path / "ab"
     shard.mkdir()
