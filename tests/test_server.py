@@ -113,7 +113,7 @@ def test_setup_health_and_versions_name_the_same_version(service: Service) -> No
         assert requests.request(method, f"{service.url}/versions", timeout=30).json() == {"versions": [version]}
 
 
-@pytest.mark.parametrize("extra", [{"a": 1}, "a string", "", None])
+@pytest.mark.parametrize("extra", [{"mode": "off"}, '{"mode": "off"}', {}, "{}", " ", "", None])
 @pytest.mark.parametrize("hostname", ["http://localhost:8080", "", None])
 def test_setup_takes_what_label_studio_may_have_stored(service: Service, extra: object, hostname: object) -> None:
     document = recordings.read("S1_connect__setup").body
