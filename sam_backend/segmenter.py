@@ -153,7 +153,7 @@ class Segmenter:
             return Scene(self.info, view, embedding, parameters), decode
 
         crops = grids.crops(image.original_size, parameters.crop_n_layers, parameters.crop_overlap_ratio)
-        shown = [(views.crop(image, crop) if layer else views.whole(image), layer) for crop, layer in crops]
+        shown = ((views.crop(image, crop) if layer else views.whole(image), layer) for crop, layer in crops)
         return automatic.generate(image, parameters, shown, open_view)
 
     def correct(self, image: Image, prompt: Prompt, before: NDArray[np.bool_]) -> list[Mask]:

@@ -6,7 +6,7 @@ a mask is kept as the bits of its bounding box. Beyond it: a guided grid, a smal
 number of masks, and masks that share no pixel.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -92,7 +92,7 @@ class Found:
     unstable: int = 0
 
 
-def generate(image: Image, parameters: AutomaticSettings, views: Sequence[tuple[View, int]], open_view: Open) -> Found:
+def generate(image: Image, parameters: AutomaticSettings, views: Iterable[tuple[View, int]], open_view: Open) -> Found:
     """Find everything.
 
     Args:
@@ -111,7 +111,7 @@ def generate(image: Image, parameters: AutomaticSettings, views: Sequence[tuple[
         proposals, counted = _in_view(scene, decode, grids.points(parameters, layer))
         found += [_finished(scene, proposal) for proposal in proposals]
         counts += counted
-    if len(views) > 1:
+    if parameters.crop_n_layers > 0:
         found = _once(found, [-_area(mask.crop) for mask in found], parameters.crop_nms_thresh)
     if parameters.min_mask_region_area > 0:
         found = _tidied(found, parameters)
@@ -181,11 +181,6 @@ def _chosen(image: Image, found: list[AutomaticMask], parameters: AutomaticSetti
     kept = fitting[: parameters.max_regions or None]
     left_out = len(fitting) - len(kept)
     if not parameters.overlapping:
-        kept = [mask for mask in _apart(kept) if mask.patch.area and mask.patch.area >= least]
+        pieces = tidying.apart([mask.patch for mask in kept], least)
+        kept = [replace(kept[index], patch=piece) for index, piece in pieces]
     return Found(tuple(kept), left_out)
-
-
-def _apart(found: Sequence[AutomaticMask]) -> Iterator[AutomaticMask]:
-    """Masks that share no pixel."""
-    for mask, patch in zip(found, tidying.apart([mask.patch for mask in found]), strict=True):
-        yield mask if patch is mask.patch else replace(mask, patch=patch)

@@ -98,8 +98,9 @@ def propose(
 
 
 def is_likely(iou_predictions: NDArray[np.float32], parameters: AutomaticSettings) -> NDArray[np.bool_]:
-    """Which masks (N,) the model predicts a good IoU for; all of them where the threshold is not above 0."""
-    return np.asarray((iou_predictions > parameters.pred_iou_thresh) | (parameters.pred_iou_thresh <= 0))
+    """Which masks (N,) the model predicts a good IoU for; all where the threshold is not above 0; NaN never is."""
+    passes = (iou_predictions > parameters.pred_iou_thresh) | (parameters.pred_iou_thresh <= 0)
+    return np.asarray(passes & np.isfinite(iou_predictions))
 
 
 def _judge(scene: Scene, point: NDArray[np.float64], logits: NDArray[np.float32], iou: float) -> Proposal | None:
@@ -122,7 +123,7 @@ def _judge(scene: Scene, point: NDArray[np.float64], logits: NDArray[np.float32]
         iou,
         stability,
         box,
-        shown[rows, columns].copy(),
+        logits[rows, columns].copy(),  # with cells of the padding: the picture's last pixels lie between both
         (rows.start, columns.start),
     )
     return proposal if _is_stable(scene, proposal) else None

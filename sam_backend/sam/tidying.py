@@ -39,22 +39,27 @@ def _without(bitmap: NDArray[np.bool_], least: int, *, holes: bool) -> tuple[NDA
     return inside[regions], True
 
 
-def apart(patches: Sequence[Patch]) -> list[Patch]:
-    """Give each pixel to the smallest of the masks that have it; what is left of each, in the given order."""
-    if not patches:
-        return []
-    owners = np.full(patches[0].original_size, -1, np.int32)
-    for index in sorted(range(len(patches)), key=lambda index: -patches[index].area):
-        left, top, right, bottom = patches[index].rectangle
-        owners[top:bottom, left:right][patches[index].shown] = index
-    return [_owned(owners, index, patch) for index, patch in enumerate(patches)]
+def apart(patches: Sequence[Patch], least: float = 0) -> list[tuple[int, Patch]]:
+    """Give each pixel to the smallest of the masks that have it.
 
+    Args:
+        patches: masks of one image; of equally large ones the first counts as smaller.
+        least: a mask of which fewer pixels are left gets none, and leaves them to the larger ones.
 
-def _owned(owners: NDArray[np.int32], index: int, patch: Patch) -> Patch:
-    left, top, right, bottom = patch.rectangle
-    owned = owners[top:bottom, left:right] == index
-    whole = int(np.count_nonzero(owned)) == patch.area
-    return patch if whole else Patch.of(owned, left, top, patch.original_size)
+    Returns:
+        Index of each mask that got pixels, in the given order, and what is left of it.
+    """
+    taken = np.zeros(patches[0].original_size if patches else (0, 0), np.bool_)
+    found: list[tuple[int, Patch]] = []
+    for index in sorted(range(len(patches)), key=lambda index: patches[index].area):
+        patch = patches[index]
+        left, top, right, bottom = patch.rectangle
+        theirs = taken[top:bottom, left:right]
+        piece = Patch.of(patch.shown & ~theirs, left, top, patch.original_size)
+        if piece.area and piece.area >= least:
+            theirs |= patch.shown
+            found.append((index, piece))
+    return sorted(found, key=lambda pair: pair[0])
 
 
 def segmentation(patch: Patch, output_mode: str) -> Any:
