@@ -73,7 +73,7 @@ $(PROJECT): $(SERVICE) requirements-project.txt
 	@.venv/bin/pip install -q --no-deps -r requirements-project.txt
 	@touch $@
 
-$(TESTS): requirements.txt requirements-test.txt requirements-export.txt requirements-project.txt pyproject.toml
+$(TESTS): requirements.txt requirements-test.txt requirements-export.txt requirements-project.txt requirements-ray.txt pyproject.toml
 	$(call new-environment,.venv-test,the service with PyTorch and the tools; some minutes.)
 	@.venv-test/bin/pip install -q --no-deps -r requirements.txt
 	@.venv-test/bin/pip install -q --no-deps -r requirements-test.txt

@@ -176,7 +176,8 @@ def pins(file: Path) -> set[tuple[str, str]]:
 
 def test_the_files_of_requirements_agree() -> None:
     """But for the browser's tests, which live with what Label Studio pins."""
-    together = set().union(*(pins(ROOT / f"requirements{kind}.txt") for kind in ("", "-export", "-project", "-test")))
+    kinds = ("", "-export", "-project", "-ray", "-test")
+    together = set().union(*(pins(ROOT / f"requirements{kind}.txt") for kind in kinds))
     names = [name for name, _ in together]
     assert {name for name in names if names.count(name) > 1} == set()
 
@@ -237,3 +238,13 @@ def test_what_the_client_of_a_project_imports_is_in_its_set() -> None:
     command_line = [sys.executable, "-c", IMPORT_THE_CLIENT, *sorted(service_names() | sdk)]
     result = subprocess.run(command_line, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
+
+
+def test_the_set_of_ray_is_closed() -> None:
+    ray = {name for name, _ in pins(ROOT / "requirements-ray.txt")}
+    missing = set()
+    for name in ray:
+        for needed in map(Requirement, importlib.metadata.requires(name) or []):
+            if needed.marker is None or needed.marker.evaluate({"extra": "data" if name == "ray" else ""}):
+                missing.add(canonicalize_name(needed.name))
+    assert missing - service_names() - ray == set()

@@ -40,7 +40,7 @@ class Request:
     url_prefix: str = LOCAL_FILES
     document_root: Path | None = None
     part_tasks: int = PART_TASKS
-    workers: int = 1
+    workers: int = 0
     ray: str | None = None
     limit: int = 0
     dry_run: bool = False
@@ -102,14 +102,14 @@ def _project(request: Request, settings: Settings, project: int) -> int:
 
 
 def _estimate(request: Request, source: Source, done: int, order: Order, version: str) -> int:
-    for line in estimate(source, done, order, request.workers, request.sample, version):
+    for line in estimate(source, done, order, request.workers or 1, request.sample, version):
         click.echo(line)
     return 0
 
 
 def _executor(request: Request) -> Executor:
     if request.ray is None:
-        return local_executor(request.workers)
+        return local_executor(request.workers or 1)
     from sam_backend.prelabel.on_ray import ray_executor
 
     return ray_executor(request.ray, request.workers)
