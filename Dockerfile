@@ -13,7 +13,8 @@ RUN /opt/sam-backend/bin/pip install --no-cache-dir --no-deps .
 
 FROM python:3.11-slim-bookworm
 
-RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin sam
+# /cache is there for a volume: SAM_CACHE_DIR=/cache keeps embeddings across restarts.
+RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin sam && install -d -o 10001 /cache
 COPY --from=build /opt/sam-backend /opt/sam-backend
 
 # Inside a container nobody but its own network reaches the port; what is published is decided outside.
