@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
+
+from model_export import folding
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -51,7 +54,8 @@ class PromptEncoder(nn.Module):
         source = sam.prompt_encoder
         height, width = source.input_image_size
         kinds = [source.not_a_point_embed, *source.point_embeddings]
-        self.mask_downscaling = source.mask_downscaling
+        self.mask_downscaling = source.mask_downscaling[:-1]
+        self.mask_projection = source.mask_downscaling[-1]
         self.frame: Tensor
         self.frequencies: Tensor
         self.kinds: Tensor
@@ -59,19 +63,23 @@ class PromptEncoder(nn.Module):
         self.register_buffer("frame", torch.tensor([width, height], dtype=torch.float32))
         self.register_buffer("frequencies", source.pe_layer.positional_encoding_gaussian_matrix)
         self.register_buffer("kinds", torch.cat([kind.weight.detach() for kind in kinds]))
-        self.register_buffer("no_mask", source.no_mask_embed.weight.detach().reshape(1, -1, 1, 1))
+        self.register_buffer("no_mask", source.no_mask_embed.weight.detach().reshape(1, 1, 1, -1))
 
     def forward(
         self, point_coords: Tensor, point_labels: Tensor, mask_input: Tensor, has_mask_input: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Returns tokens float32 (B, N, C) and the dense embedding float32 (M, C, h, w). Arguments: see `Decoder`."""
+        """Returns tokens float32 (B, N, C) and the dense embedding float32 (M, h, w, C). Arguments: see `Decoder`."""
         angles = (2 * ((point_coords + 0.5) / self.frame) - 1) @ self.frequencies * (2 * math.pi)
         position = torch.cat([torch.sin(angles), torch.cos(angles)], dim=-1)
         is_point = (point_labels != -1).to(torch.float32).unsqueeze(-1)
         sparse = position * is_point + self.kinds[point_labels.to(torch.int64) + 1]
         given = has_mask_input.reshape(-1, 1, 1, 1)
-        dense = given * self.mask_downscaling(mask_input) + (1 - given) * self.no_mask
-        return sparse, dense
+        return sparse, given * self._mask(mask_input) + (1 - given) * self.no_mask
+
+    def _mask(self, mask_input: Tensor) -> Tensor:
+        # The last layer convolves single pixels. As a projection it gives channels last, as the decoder wants them.
+        pixels = self.mask_downscaling(mask_input).permute(0, 2, 3, 1)
+        return F.linear(pixels, self.mask_projection.weight.flatten(1), self.mask_projection.bias)
 
 
 class Decoder(nn.Module):
@@ -81,10 +89,11 @@ class Decoder(nn.Module):
         super().__init__()
         self.prompt_encoder = PromptEncoder(sam)
         self.mask_decoder = sam.mask_decoder
+        self.grid = sam.prompt_encoder.image_embedding_size
         self.image_pe: Tensor
         self.output_tokens: Tensor
         with torch.no_grad():
-            self.register_buffer("image_pe", sam.prompt_encoder.get_dense_pe())
+            self.register_buffer("image_pe", sam.prompt_encoder.get_dense_pe().flatten(2).transpose(1, 2))
             tokens = torch.cat([sam.mask_decoder.iou_token.weight, sam.mask_decoder.mask_tokens.weight])
             self.register_buffer("output_tokens", tokens.unsqueeze(0))
 
@@ -112,17 +121,8 @@ class Decoder(nn.Module):
         """
         sparse, dense = self.prompt_encoder(point_coords, point_labels, mask_input, has_mask_input)
         output_tokens = self.output_tokens.expand(sparse.shape[0], -1, -1)
+        image = (image_embeddings.permute(0, 2, 3, 1) + dense).flatten(1, 2)
         tokens = torch.cat([output_tokens, sparse], dim=1)
-        # The image side stays at batch M, and is broadcast, until the first attention makes it depend on the prompt.
-        hidden, source = self.mask_decoder.transformer(image_embeddings + dense, self.image_pe, tokens)
-        count = self.mask_decoder.num_mask_tokens
-        return self._masks(hidden[:, 1 : 1 + count], source), self.mask_decoder.iou_prediction_head(hidden[:, 0])
-
-    def _masks(self, mask_tokens: Tensor, source: Tensor) -> Tensor:
-        _, channels, height, width = self.image_pe.shape
-        source = source.transpose(1, 2).reshape(-1, channels, height, width)
-        upscaled = self.mask_decoder.output_upscaling(source)
-        heads = self.mask_decoder.output_hypernetworks_mlps
-        weights = torch.stack([head(mask_tokens[:, index]) for index, head in enumerate(heads)], dim=1)
-        masks = weights @ upscaled.flatten(2)
-        return masks.reshape(-1, len(heads), 4 * height, 4 * width)
+        tokens, image = folding.transform(self.mask_decoder.transformer, image, self.image_pe, tokens)
+        masks = folding.draw(self.mask_decoder, tokens, image.unflatten(1, self.grid))
+        return masks, self.mask_decoder.iou_prediction_head(tokens[:, 0])
