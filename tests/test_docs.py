@@ -62,16 +62,18 @@ def helps(*command_line: str) -> str:
 
 def test_every_subcommand_in_the_readme_has_its_help() -> None:
     named = readme_commands("sam-backend")
-    assert named == {"segment", "serve"}
+    assert named == {"prelabel", "segment", "serve", "warm"}
     for subcommand in named:
         assert subcommand in helps(*command(), subcommand)
 
 
-def test_every_option_of_segment_in_the_readme_is_known() -> None:
-    line = re.search(r"sam-backend segment .*", README)
-    assert line
-    known = helps(*command(), "segment")
-    assert [option for option in re.findall(r"--[a-z-]+", line[0]) if option not in known] == []
+@pytest.mark.parametrize("subcommand", ["prelabel", "segment", "warm"])
+def test_every_option_in_the_readme_and_the_guide_is_known(subcommand: str) -> None:
+    guide = (ROOT / "docs/automatic.md").read_text("utf-8")
+    lines = re.findall(rf"sam-backend {subcommand} ([^#\n]*)", README + guide)
+    assert lines
+    known = helps(*command(), subcommand)
+    assert [option for line in lines for option in re.findall(r"--[a-z-]+", line) if option not in known] == []
 
 
 def test_every_subcommand_of_the_export_tool_in_the_readme_has_its_help() -> None:
