@@ -87,6 +87,8 @@ def prelabel(context: click.Context, /, mode: str | None, label: str | None, mod
     """  # noqa: D301 (click reads this escape)
     if sum(options[name] is not None for name in ("images", "tasks", "project")) != 1:
         raise click.UsageError("What should be labeled? Give one of --images, --tasks and --project.")
+    if mode == "boxes" and options["images"] is not None:
+        raise click.UsageError("--mode boxes needs tasks that have boxes: give --tasks or --project, not --images.")
     chosen = settings.load()
     automatic = {name: options.pop(name) for name in GENERATOR} | {"label": label}
     automatic["mode"] = mode or ("everything" if chosen.automatic.mode == "off" else None)

@@ -82,7 +82,7 @@ class Images:
 
     def __iter__(self) -> Iterator[Item]:
         for name in self._names():
-            path = None if _URL.match(name) else self._base / name
+            path = None if _URL.match(name) else _absolute(self._base / name)
             # What is no UTF-8 in a file's name could not be written into JSON.
             key = os.fsencode(name).decode("utf-8", "backslashreplace")
             yield Item(key, {"data": self._field.data(self._url(name))}, path)

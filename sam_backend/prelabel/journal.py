@@ -99,8 +99,8 @@ class Journal:
     def _read(self, about: Mapping[str, str]) -> int:
         """Note where the lines begin; the end of the last good one, 0 where not even the header is whole."""
         first = self._reader.readline()
-        if _header(about).startswith(first) and first != _header(about):
-            return 0  # empty, or the header itself was torn
+        if _is_torn(first, about):
+            return 0
         _check(first, about, self._path)
         end = len(first)
         for key, length in _lines(self._reader):
@@ -133,7 +133,10 @@ def peek(path: Path, about: Mapping[str, str]) -> int:
     if not path.exists():
         return 0
     with path.open("rb") as file:
-        _check(file.readline(), about, path)
+        first = file.readline()
+        if _is_torn(first, about):
+            return 0
+        _check(first, about, path)
         return sum(1 for _ in _lines(file))
 
 
@@ -148,6 +151,11 @@ def _lines(file: BinaryIO) -> Iterator[tuple[str, int]]:
 
 def _header(about: Mapping[str, str]) -> bytes:
     return json.dumps({"journal": 1, "about": dict(about)}).encode() + b"\n"
+
+
+def _is_torn(header: bytes, about: Mapping[str, str]) -> bool:
+    """Whether the process stopped while it wrote the header, or before."""
+    return not header.endswith(b"\n") and _header(about).startswith(header)
 
 
 def _check(header: bytes, about: Mapping[str, str], path: Path) -> None:

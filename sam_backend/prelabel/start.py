@@ -64,7 +64,7 @@ def start(request: Request, settings: Settings) -> int:
     if request.project is not None:
         return _project(request, settings, request.project)
     text = _label_config(request, settings)
-    order = Order(settings, text, request.preview, request.pause)
+    order = Order(settings, text, preview=request.preview, pause=request.pause)
     version = _version(order)
     source, origin = _source(request, text)
     about = {"version": version, "label config": _digest(text.encode()), **origin}
@@ -87,7 +87,7 @@ def _project(request: Request, settings: Settings, project: int) -> int:
     from sam_backend.prelabel.project import connect
 
     there = connect(settings, project)
-    order = Order(settings, there.label_config, request.preview, request.pause)
+    order = Order(settings, there.label_config, preview=request.preview, pause=request.pause)
     version = _version(order)
     source, sink = there.parts(
         version,
