@@ -3,7 +3,8 @@
 import datetime as dt
 from collections.abc import Iterator
 
-from sam_backend.prelabel.local import in_this_process, share
+from sam_backend.prelabel.local import in_this_process
+from sam_backend.prelabel.machine import share
 from sam_backend.prelabel.output import with_prediction
 from sam_backend.prelabel.types import Item, Order, Outcome, Source
 

@@ -21,7 +21,7 @@ from typing import Self
 
 from sam_backend import logs
 from sam_backend.errors import JobError
-from sam_backend.prelabel.local import log_level, share
+from sam_backend.prelabel.machine import log_level, share
 from sam_backend.prelabel.types import Item, Order, Outcome
 from sam_backend.prelabel.worker import Worker
 

@@ -17,7 +17,8 @@ from sam_backend.prelabel import journal
 from sam_backend.prelabel.default_config import default_config
 from sam_backend.prelabel.estimate import estimate
 from sam_backend.prelabel.images import LOCAL_FILES, Field, Images
-from sam_backend.prelabel.local import local_executor, log_level
+from sam_backend.prelabel.local import local_executor
+from sam_backend.prelabel.machine import log_level
 from sam_backend.prelabel.output import PART_TASKS, FileSink, Place
 from sam_backend.prelabel.run import Job, run
 from sam_backend.prelabel.tasks_file import TasksFile

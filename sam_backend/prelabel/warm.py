@@ -6,7 +6,8 @@ import orjson
 
 from sam_backend import logs
 from sam_backend.errors import JobError
-from sam_backend.prelabel.local import local_executor, log_level
+from sam_backend.prelabel.local import local_executor
+from sam_backend.prelabel.machine import log_level
 from sam_backend.prelabel.project import Project, connect
 from sam_backend.prelabel.run import Job, run
 from sam_backend.prelabel.types import Order, Outcome
