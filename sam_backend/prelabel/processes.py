@@ -11,7 +11,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
@@ -23,7 +23,6 @@ from sam_backend import logs
 from sam_backend.errors import JobError
 from sam_backend.prelabel.machine import log_level, share
 from sam_backend.prelabel.types import Item, Order, Outcome
-from sam_backend.prelabel.worker import Worker
 
 logger = logging.getLogger(__name__)
 
@@ -132,8 +131,14 @@ class _Process:
         self._pool = ProcessPoolExecutor(1, _SPAWN, _begin, (order, self._theirs))
 
     def submit(self, item: Item) -> "Future[Outcome]":
-        with _unheard_interrupts():
-            return self._pool.submit(_label, item)
+        """What will come of the item; BrokenProcessPool if the process dies first, or has."""
+        try:
+            with _unheard_interrupts():
+                return self._pool.submit(_label, item)
+        except BrokenProcessPool as error:
+            failed: Future[Outcome] = Future()
+            failed.set_exception(error)
+            return failed
 
     def stop(self) -> None:
         """End it at once, whatever it does."""
@@ -156,7 +161,7 @@ def _unheard_interrupts() -> Iterator[None]:
 
 
 _order: Order
-_worker: Worker | None = None
+_work: Callable[[Item], Outcome] | None = None
 
 
 def _begin(order: Order, parent: Connection) -> None:
@@ -173,8 +178,11 @@ def _end_with(parent: Connection) -> None:
 
 
 def _label(item: Item) -> Outcome:
-    global _worker  # noqa: PLW0603 - as above
-    if _worker is None:
-        _worker = Worker(_order)
-        _worker.load()
-    return _worker.label(item)
+    global _work  # noqa: PLW0603 - as above
+    if _work is None:
+        from sam_backend.prelabel.worker import Worker  # heavy: before it, the process watches its parent
+
+        worker = Worker(_order)
+        worker.load()
+        _work = worker.label
+    return _work(item)
