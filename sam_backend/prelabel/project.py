@@ -15,6 +15,8 @@ from sam_backend.settings import Settings
 
 _PAGE = 100
 _PAGE_WITH_REGIONS = 10
+_REGIONS = ("annotations", "predictions", "result", "was_cancelled", "created_at", "updated_at")
+"""Fields of annotations have to be named beside those of tasks; predictions come whole."""
 
 
 def connect(settings: Settings, project_id: int) -> "Project":
@@ -121,8 +123,7 @@ class Tasks:
                     yield Item(str(row.id), self._task(row))
 
     def _page(self, after: int, size: int) -> Any:
-        regions = ("annotations", "predictions") if self._with_boxes else ()
-        include = ",".join(("id", "data", "total_predictions", VERSIONS, *regions))
+        include = ",".join(("id", "data", "total_predictions", VERSIONS, *(_REGIONS if self._with_boxes else ())))
         return self._studio.ask(
             lambda client: client.tasks.list(
                 project=self._project,

@@ -30,12 +30,16 @@ class LabelingPage:
         wait_for(lambda: "/user/login" not in self.browser.current_url, "page after the login")
 
     def open_task(self, project: int, task: int, *, auto_annotation: bool = True, auto_accept: bool = False) -> None:
-        """Open a task and set the two switches below the image."""
-        self.browser.get(f"{self._label_studio.url}/projects/{project}/data?task={task}")
-        wait_for(lambda: self.editor.is_shown, "image on the labeling page")
+        """Open a task of a project with a backend, and set the two switches below the image."""
+        self.show_task(project, task)
         self._switch("bottombar-auto-annotation-toggle", on=auto_annotation)
         if auto_annotation:
             self._switch("bottombar-auto-accept-toggle", on=auto_accept)
+
+    def show_task(self, project: int, task: int) -> None:
+        """Open a task."""
+        self.browser.get(f"{self._label_studio.url}/projects/{project}/data?task={task}")
+        wait_for(lambda: self.editor.is_shown, "image on the labeling page")
 
     def choose(self, tool: str, label: str) -> None:
         """Take a smart tool and a label ("keypoint:Fruit"), as an annotator does before each prompt."""

@@ -41,7 +41,7 @@ def test_a_project_is_labeled_though_the_job_is_killed(page: LabelingPage, studi
             for region in task["predictions"][0]["result"]
         ]
         assert max(found) > 0.9, (number, found)
-    page.open_task(project, tasks[0]["id"], auto_annotation=False)
+    page.show_task(project, tasks[0]["id"])
     shown = wait_for(lambda: page.editor.regions, "regions of the prediction")
     assert {(region.type, region.label) for region in shown} == {("brushregion", "Thing")}
 

@@ -117,9 +117,11 @@ class Studio:
 
     def _row(self, number: int, options: Mapping[str, str]) -> dict[str, Any]:
         row = {**self.tasks[number], **self._columns(number)}
+        names = options["include"].split(",")
         if options["fields"] == "all":
             row["predictions"] = [one for one in self.predictions if one["task"] == number]
-        return {name: value for name, value in row.items() if name in options["include"].split(",")}
+            row["annotations"] = [_only(names, one) for one in row.get("annotations", [])]
+        return _only(names, row)
 
     def _columns(self, number: int) -> dict[str, Any]:
         versions = self.versions(number)
@@ -136,6 +138,10 @@ class Studio:
             "not_contains": lambda: not any(one in value for one in wanted),
         }[item["operator"]]()
         return holds and ("child_filter" not in item or self._holds(number, item["child_filter"]))
+
+
+def _only(names: list[str], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name in names}
 
 
 def _error(status: int, detail: str, errors: Any = None) -> dict[str, Any]:
