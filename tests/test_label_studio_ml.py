@@ -28,12 +28,12 @@ def host() -> Iterator[ImageHost]:
         yield running_host
 
 
-def call(script: str, host: ImageHost, names: list[str], folder: Path) -> Any:
+def call(script: str, host: ImageHost, names: list[str], folder: Path, **more: str) -> Any:
     """Run a script of `support` in an environment that has torch; what it prints last."""
     assert importlib.util.find_spec("torch")
     root = Path(__file__).parents[1]
     files = [str(recordings.FOLDER / f"{name}.json") for name in names]
-    settings = {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN, "PYTHONPATH": str(root)}
+    settings = {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN, "PYTHONPATH": str(root), **more}
     done = subprocess.run(
         [sys.executable, str(SUPPORT / script), *files],
         env=environment(**settings),
@@ -78,3 +78,21 @@ def test_the_calls_of_2_x_are_answered_with_our_masks(host: ImageHost, tmp_path:
         [prediction] = answers[name]
         assert prediction["model_version"] == version
         assert lands(name, prediction)
+
+
+AUTOMATIC = {"SAM_AUTOMATIC": "everything", "SAM_AUTOMATIC_LABEL": "Car", "SAM_POINTS_PER_SIDE": "4"}
+
+
+def test_opened_tasks_are_labeled_under_both_lines_by_the_environments_settings(
+    host: ImageHost, tmp_path: Path
+) -> None:
+    """The prediction's version is that of `/setup`, or none, so that Label Studio never asks for it again."""
+    one = call("line_1.py", host, [SETUP, OPENED], tmp_path, **AUTOMATIC)["answers"]
+    other_setup, other = call("line_2.py", host, [SETUP, OPENED], tmp_path, **AUTOMATIC)
+    first = one[1]["body"]["results"]
+    assert [set(prediction) for prediction in first] == [{"result", "score"}] * 2
+    assert [prediction["model_version"] for prediction in other] == [other_setup] * 2
+    assert "-everything-" in other_setup
+    for prediction, same in zip(first, other, strict=True):
+        assert prediction["result"] == same["result"]
+        assert {region["value"]["brushlabels"][0] for region in prediction["result"]} == {"Car"}
