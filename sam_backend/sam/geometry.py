@@ -90,6 +90,19 @@ def upscale(
     return np.asarray(enlarged, np.float32)
 
 
+def upscale_part(
+    low_res: NDArray[np.float32], corner: tuple[int, int], grid: Size, input_size: Size, image_size: int
+) -> tuple[NDArray[np.float32], tuple[int, int]]:
+    """A part of the low-resolution `grid` (H, W) in input pixels, without the padding: as `upscale`, but at its rim.
+
+    `corner` is (row, column) of the part's first cell; the second of what is returned is that of its first pixel.
+    """
+    (down, across), (height, width) = (image_size // grid[0], image_size // grid[1]), low_res.shape
+    top, left = corner[0] * down, corner[1] * across
+    square = cv2.resize(low_res, (width * across, height * down), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(square[: input_size[0] - top, : input_size[1] - left], np.float32), (top, left)
+
+
 def resize_bitmap(bitmap: NDArray[np.bool_], size: Size) -> NDArray[np.bool_]:
     """A mask at another size (H, W) of the same picture: what is covered at least by half is inside."""
     height, width = size
@@ -179,6 +192,11 @@ def bounds(bitmap: NDArray[np.bool_], original_size: Size) -> NDArray[np.float64
     cells = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1], np.float64)
     height, width = original_size
     return np.asarray(cells * np.tile([width / bitmap.shape[1], height / bitmap.shape[0]], 2))
+
+
+def to_original(box: NDArray[np.float64], input_size: Size, original_size: Size) -> NDArray[np.float64]:
+    """Move a box (4,), XYXY, from input to original pixels, unrounded."""
+    return np.asarray(box * np.tile([original_size[1] / input_size[1], original_size[0] / input_size[0]], 2))
 
 
 def shares(bitmap: NDArray[np.bool_], input_size: Size, grid: Size, image_size: int) -> NDArray[np.float32]:

@@ -60,11 +60,11 @@ def regular(a_side: int) -> Points:
 def scattered(grid: Points) -> NDArray[np.int64]:
     """An order of a grid's points (N, 2) in which each is far from those before it: first to last halving distances.
 
-    Bits of the two coordinates are interleaved, the lowest first, so that any beginning of the order covers the image.
+    Bits of the numbers of column and row are interleaved, the lowest first, so that any beginning covers the image.
     """
-    cells = (grid * 256).astype(np.int64)
+    places = np.stack([np.unique(values, return_inverse=True)[1] for values in grid.T], axis=-1)
     ranks = np.zeros(len(grid), np.int64)
-    for bit in range(8):
-        x, y = (cells >> bit & 1).T
+    for bit in range(int(places.max(initial=0)).bit_length()):
+        x, y = (places >> bit & 1).T
         ranks = ranks * 4 + (x ^ y) * 2 + y
     return np.lexsort((np.arange(len(grid)), ranks))

@@ -18,7 +18,7 @@ MARGIN = 2
 """Cells around a mask that take part in bringing it to full size."""
 
 UNSURE = 0.02
-"""Where the stability on the decoder's grid is so near to the threshold, it is measured on a finer one."""
+"""A mask is worth a look in input pixels when its stability on the decoder's grid is at most so much too low."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,15 +28,13 @@ class Proposal:
     Attributes:
         point: (x, y) that it was asked for with, in original pixels.
         predicted_iou: what the model says of it.
-        stability: its IoU with itself when the threshold is shifted.
-        box: float64 (4,), XYXY in original pixels, to a cell of the decoder's grid.
+        box: float64 (4,), XYXY in original pixels, right and bottom behind the last one.
         logits: float32 (h, w), the part of the decoder's grid that matters.
         corner: (row, column) of that part.
     """
 
     point: tuple[float, float]
     predicted_iou: float
-    stability: float
     box: NDArray[np.float64]
     logits: NDArray[np.float32]
     corner: tuple[int, int]
@@ -65,20 +63,12 @@ class Scene:
 
     def full_size(self, proposal: Proposal) -> NDArray[np.float32]:
         """The logits, float32 (H, W), at the view's size; what the proposal left out is far outside of the mask."""
-        return self._upscaled(proposal, self.embedding.original_size)
-
-    def stability(self, proposal: Proposal) -> float:
-        """The mask's stability in input pixels, or at the view's size where that is smaller."""
-        size = min(self.embedding.input_size, self.embedding.original_size)
-        threshold, offset = self.info.mask_threshold, self.parameters.stability_score_offset
-        return masks.stability_score(self._upscaled(proposal, size), threshold, offset)
-
-    def _upscaled(self, proposal: Proposal, size: Size) -> NDArray[np.float32]:
         grid = np.full(self.info.low_res_size, proposal.logits.min(), np.float32)
         row, column = proposal.corner
         height, width = proposal.logits.shape
         grid[row : row + height, column : column + width] = proposal.logits
-        return geometry.upscale(grid, self.embedding.input_size, size, self.info.image_size)
+        embedding = self.embedding
+        return geometry.upscale(grid, embedding.input_size, embedding.original_size, self.info.image_size)
 
 
 def propose(
@@ -104,35 +94,36 @@ def is_likely(iou_predictions: NDArray[np.float32], parameters: AutomaticSetting
 
 
 def _judge(scene: Scene, point: NDArray[np.float64], logits: NDArray[np.float32], iou: float) -> Proposal | None:
+    """A mask, if it passes: judged roughly on the decoder's grid, then in input pixels."""
     height, width = scene.shown
     shown = logits[:height, :width]
     threshold, offset = scene.info.mask_threshold, scene.parameters.stability_score_offset
-    stability = masks.stability_score(shown, threshold, offset)
-    if stability < scene.parameters.stability_score_thresh - UNSURE:
-        return None
-    box = geometry.bounds(shown > threshold, scene.embedding.original_size)
-    if not np.isfinite(box).all():
-        return None
-    box = box + np.tile(scene.view.rectangle[:2], 2)
-    if is_near_edge(box, scene.view):
+    least = scene.parameters.stability_score_thresh
+    if not (shown > threshold).any() or masks.stability_score(shown, threshold, offset) < least - UNSURE:
         return None
     rows, columns = geometry.cells_around(shown > threshold - offset, MARGIN)
-    left, top = scene.view.rectangle[:2]
-    proposal = Proposal(
-        (float(point[0]) + left, float(point[1]) + top),
-        iou,
-        stability,
-        box,
-        logits[rows, columns].copy(),  # with cells of the padding: the picture's last pixels lie between both
-        (rows.start, columns.start),
+    # With cells of the padding: the picture's last pixels lie between both.
+    part, corner = logits[rows, columns], (rows.start, columns.start)
+    fine, at = geometry.upscale_part(
+        part, corner, scene.info.low_res_size, scene.embedding.input_size, scene.info.image_size
     )
-    return proposal if _is_stable(scene, proposal) else None
+    if masks.stability_score(fine, threshold, offset) < least:
+        return None
+    box = _box(scene, fine > threshold, at)
+    if box is None or is_near_edge(box, scene.view):
+        return None
+    left, top = scene.view.rectangle[:2]
+    return Proposal((float(point[0]) + left, float(point[1]) + top), iou, box, part.copy(), corner)
 
 
-def _is_stable(scene: Scene, proposal: Proposal) -> bool:
-    """Whether the mask is stable enough, on a finer grid where the decoder's leaves a doubt."""
-    least = scene.parameters.stability_score_thresh
-    return least <= 0 or proposal.stability > least + UNSURE or scene.stability(proposal) >= least
+def _box(scene: Scene, fine: NDArray[np.bool_], at: tuple[int, int]) -> NDArray[np.float64] | None:
+    """Bounds in original pixels of a mask of which a part is seen at (row, column) in input pixels; None: empty."""
+    inside = geometry.bounds(fine, (fine.shape[0], fine.shape[1])) + np.tile(at[::-1], 2)
+    if np.isnan(inside).any():
+        return None
+    embedding = scene.embedding
+    box = geometry.to_original(inside, embedding.input_size, embedding.original_size)
+    return np.asarray(box + np.tile(scene.view.rectangle[:2], 2))
 
 
 def is_near_edge(box: NDArray[np.float64], view: View) -> bool:
