@@ -13,7 +13,6 @@ from typing import Any
 from sam_backend import __version__
 from sam_backend.errors import JobError, SamBackendError
 from sam_backend.prelabel.types import Order
-from sam_backend.prelabel.worker import Worker, one_line
 
 INSTALL = "pip install --no-deps -r requirements-ray.txt"
 LOCAL = "local"
@@ -95,6 +94,8 @@ def kit(order: Order) -> dict[str, str]:
     Raises:
         StartError: the model folder cannot be used here.
     """
+    from sam_backend.prelabel.worker import Worker
+
     return {"Python": _python(), "sam-backend": __version__, "the model": Worker(order).version}
 
 
@@ -120,7 +121,7 @@ def _kit_or_reason(order: Order) -> dict[str, str] | str:
     try:
         return kit(order)
     except SamBackendError as error:
-        return one_line(str(error))
+        return " ".join(str(error).split())
 
 
 def _answer(ray: Any, asked: Any) -> dict[str, str] | str:
@@ -173,7 +174,7 @@ def _join(ray: Any, address: str) -> None:
     try:
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR, **options)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        raise JobError(f"The Ray cluster {address} cannot be used: {one_line(str(error))}", "") from None
+        raise JobError(f"The Ray cluster {address} cannot be used: {' '.join(str(error).split())}", "") from None
 
 
 def _keep_quiet() -> None:

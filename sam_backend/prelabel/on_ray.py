@@ -14,8 +14,8 @@ from typing import Any
 
 from sam_backend.errors import JobError
 from sam_backend.prelabel import cluster
+from sam_backend.prelabel.actors import Labeler, new_tally
 from sam_backend.prelabel.types import Executor, Item, Order, Outcome
-from sam_backend.prelabel.worker import Worker, one_line
 
 logger = logging.getLogger(__name__)
 
@@ -25,10 +25,8 @@ _WINDOW_OF_AN_ACTOR = 100
 _CPUS = 2
 _AHEAD = 2
 """Items that an actor has: one under way, and the next, so that it needn't wait for it."""
-_RETRIES = 1
-"""How often an item is tried again in one pass, when its actor died of it, or beside it."""
-_MOST_DEAD = 50
-"""For each actor, so many items of one pass may get no outcome; more are not the items' doing."""
+_MOST_LOST = 50
+"""For each actor, so many items of a pass may get no outcome: another pass has them."""
 _PATIENCE = 6 * 3600.0
 """Seconds without any outcome, after which the run ends: an image can take long, a cluster can be busy."""
 
@@ -114,77 +112,67 @@ class _Crew:
         return max(_WINDOW, _WINDOW_OF_AN_ACTOR * self.size)
 
 
-class Labeler:
-    """What an actor runs: a worker, with items and outcomes as Ray Data's rows."""
-
-    def __init__(self, order: Order) -> None:
-        self._worker = Worker(order)
-        self._worker.load()
-
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """From `number` and a pickled `item` to `number` and a pickled `outcome`."""
-        outcome = self._worker.label(pickle.loads(row["item"]))  # noqa: S301 - our own driver made it
-        return {"number": row["number"], "outcome": pickle.dumps(outcome)}
-
-
 def _exactly_once(crew: _Crew, window: list[Item]) -> Iterator[Outcome]:
-    """One outcome for each item, in passes until all have theirs, or until a pass brings none: they kill their actors.
+    """One outcome for each item, in passes until all have theirs: what is lost is computed anew.
 
     Raises:
         JobError: the cluster cannot go on, and nothing came of a pass.
     """
-    pending, ahead, known = dict(enumerate(window)), _AHEAD, len(window) + 1
+    pending, known = dict(enumerate(window)), len(window) + 1
+    tally = new_tally()
     while pending and len(pending) < known:
         known = len(pending)
         try:
-            for number, outcome in _outcomes(crew, dict(pending), ahead):
+            for number, outcome in _outcomes(crew, tally, dict(pending)):
                 if item := pending.pop(number, None):
                     yield replace(outcome, item=item)
         except JobError as error:
             if len(pending) == known:
                 raise
-            logger.warning("%s", error.message)
-        if pending:
-            logger.warning("%d items are tried again: their actors died.", len(pending))
-        ahead = 1  # an item that kills its actor shall take no other with it
+            logger.warning("%s %d items are tried again.", error.message, len(pending))
     for item in pending.values():
-        yield Outcome(item, error="The actor that labeled it died each time.")
+        yield Outcome(item, error="The cluster lost it.")
 
 
-def _outcomes(crew: _Crew, items: dict[int, Item], ahead: int) -> Iterator[tuple[int, Outcome]]:
-    """What comes of a pass, as it comes: of an item nothing, one outcome, or in theory several.
+def _outcomes(crew: _Crew, tally: Any, items: dict[int, Item]) -> Iterator[tuple[int, Outcome]]:
+    """What comes of a pass, as it comes: of an item one outcome, in theory none, or several.
 
     Raises:
         JobError: Ray Data gave up.
     """
-    dataset = _dataset(crew, items, ahead)
+    dataset = _dataset(crew, tally, items)
     try:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for row in batch.to_pylist():
                 yield row["number"], pickle.loads(row["outcome"])  # noqa: S301 - our own actor made it
     except Exception as error:  # Ray Data raises what it likes
-        reason = one_line(str(error)) or type(error).__name__
-        raise JobError(f"The Ray cluster cannot go on: {reason}", "The same command goes on from here.") from error
+        raise JobError(
+            f"The Ray cluster cannot go on: {_reason(error)}", "The same command goes on from here."
+        ) from error
 
 
-def _dataset(crew: _Crew, items: dict[int, Item], ahead: int) -> Any:
+def _reason(error: Exception) -> str:
+    """The last line of what Ray says, which quotes tracebacks: what went wrong, not where."""
+    lines = str(error).strip().splitlines()
+    return " ".join(lines[-1].split())[:500] if lines else type(error).__name__
+
+
+def _dataset(crew: _Crew, tally: Any, items: dict[int, Item]) -> Any:
     import ray.data
 
-    _configure(ray.data.DataContext.get_current(), _MOST_DEAD * crew.size)
+    _configure(ray.data.DataContext.get_current(), _MOST_LOST * crew.size)
     rows = [{"number": number, "item": _packed(item)} for number, item in items.items()]
     pool = ray.data.ActorPoolStrategy(
         min_size=1,
         initial_size=min(crew.size, len(rows)),
         max_size=crew.most,
-        max_tasks_in_flight_per_actor=ahead,
+        max_tasks_in_flight_per_actor=_AHEAD,
     )
     return ray.data.from_items(rows, override_num_blocks=len(rows)).map(
         Labeler,
-        fn_constructor_args=(crew.order,),
+        fn_constructor_args=(crew.order, tally, 5 + 3 * crew.size),
         compute=pool,
         num_cpus=crew.cpus,
-        max_restarts=-1,
-        max_task_retries=_RETRIES,
     )
 
 
@@ -192,12 +180,12 @@ def _packed(item: Item) -> bytes:
     return pickle.dumps(replace(item, path=item.path and item.path.absolute()))
 
 
-def _configure(context: Any, most_dead: int) -> None:
+def _configure(context: Any, most_lost: int) -> None:
     """Ray Data's own settings, which it hands to the actors."""
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     context.execution_options.preserve_order = False
-    context.max_errored_blocks = most_dead
+    context.max_errored_blocks = most_lost
     context.max_consecutive_actor_init_deaths = 3
     context.execution_no_progress_timeout_s = _PATIENCE
     context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
