@@ -19,6 +19,8 @@ Key = TypeVar("Key", bound=Hashable)
 Value = TypeVar("Value")
 Rank = tuple[float, float]
 
+_MOST_OLD_PLACES = 1000
+
 
 class LetGoError(Exception):
     """A job was not done, and that is nobody's fault: it may be asked for again."""
@@ -81,6 +83,7 @@ class Backlog(Generic[Key, Value]):
         with self._changed:
             added = [self._add(job) for job in jobs]
             self._let_go()
+            self._tidy()
             self._start()
             self._changed.notify_all()
         return added
@@ -128,6 +131,12 @@ class Backlog(Generic[Key, Value]):
             del self._waiting[job.key]
             job.future.cancel()
         logger.warning("%d tasks are let go: more than %d wait (SAM_AUTOMATIC_QUEUE).", excess, self._most)
+
+    def _tidy(self) -> None:
+        """Forget jobs' older places in the heap, where they have become many."""
+        if len(self._heap) > 2 * len(self._waiting) + _MOST_OLD_PLACES:
+            self._heap = [(job.rank, next(self._numbers), job) for job in self._waiting.values()]
+            heapq.heapify(self._heap)
 
     def _start(self) -> None:
         while len(self._threads) < self._size and not self._closed:

@@ -13,7 +13,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -41,6 +41,7 @@ MOST_ANSWERED = 64 * 1024**2
 
 _HELD = 128 * 1024**2
 _YIELD_SECONDS = 1.0
+_CLOSING_SECONDS = 0.5
 
 Files = Mapping[str, bytes]
 Value = TypeVar("Value")
@@ -89,6 +90,7 @@ class Labeler:
         self._clicks = RightOfWay()
         self._requests = itertools.count()
         self._closed = threading.Event()
+        self._said_full = False
 
     def label(self, tasks: Sequence[Wanted | None], seconds: float) -> list[bytes | None]:
         """Label tasks, or go on with it in the background.
@@ -105,7 +107,10 @@ class Labeler:
         jobs: list[Look] = [Job(one, self._look, (-number, rank), end) for rank, one in enumerate(tasks) if one]
         looks = iter(self._looks.add(jobs))
         self._count()
-        return list(self._bounded([_outcome(next(looks), end) if one else None for one in tasks]))
+        bodies = list(self._bounded([self._outcome(next(looks), end) if one else None for one in tasks]))
+        if len(jobs) > 1:
+            logger.info("%d of %d tasks are labeled.", sum(map(bool, bodies)), len(jobs))
+        return bodies
 
     def click(self) -> AbstractContextManager[None]:
         """While inside, the background holds back."""
@@ -117,6 +122,20 @@ class Labeler:
         self._looks.close()
         self._labels.close()
         self._labels.join(timeout)
+
+    def _outcome(self, look: Look, end: float) -> Finished | None:
+        """What came of it in time. A failure is no outcome, and has been logged."""
+        try:
+            found = self._result(look.future, end)
+            return found if isinstance(found, Finished) else self._result(found.future, end)
+        except Exception:  # noqa: BLE001 - as this method's first line says
+            return None
+
+    def _result(self, future: "Future[Value]", end: float) -> Value:
+        """What it is until then, or until the service stops, be it a slow image's look-up that is waited for."""
+        while not future.done() and not self._closed.is_set() and (left := end - time.monotonic()) > 0:
+            wait([future], min(left, _CLOSING_SECONDS))
+        return future.result(0)
 
     def _bounded(self, outcomes: Sequence[Finished | None]) -> Iterator[bytes | None]:
         """The predictions, as many as may be in one answer."""
@@ -156,8 +175,7 @@ class Labeler:
         return Finished(job.key, body)
 
     def _body(self, wanted: Wanted, held: Files | None, job: Label) -> bytes:
-        if self._shelf.is_full and not job.is_awaited:
-            raise LetGoError("The shelf is full (SAM_AUTOMATIC_CACHE).")
+        self._make_sure_of_room(job)
         files = self._fetch(wanted) if held is None else held
         if held is None and self._key(wanted, files) != job.key:
             raise LetGoError("The image has changed since it was looked up.")
@@ -172,6 +190,16 @@ class Labeler:
         metrics.count_labeled()
         logger.info("Task %s: %d regions in %.1fs.", wanted.task_id, found.regions, time.monotonic() - started)
         return body
+
+    def _make_sure_of_room(self, job: Label) -> None:
+        """Do nothing for the shelf alone when it is full: it would push out what the next request asks for."""
+        if not self._shelf.is_full or job.is_awaited:
+            self._said_full = False
+            return
+        if not self._said_full:
+            self._said_full = True
+            logger.warning("SAM_AUTOMATIC_CACHE is full of predictions to be retrieved; no more are made until then.")
+        raise LetGoError
 
     def _fetch(self, wanted: Wanted) -> Files:
         urls = dict.fromkeys(spot.url for spot in wanted.spots)
@@ -193,19 +221,6 @@ class Labeler:
 
     def _count(self) -> None:
         metrics.AUTOMATIC_QUEUE.set(len(self._looks) + len(self._labels))
-
-
-def _outcome(look: Look, end: float) -> Finished | None:
-    """What came of it in time. A failure is no outcome, and has been logged."""
-    try:
-        found = _result(look.future, end)
-        return found if isinstance(found, Finished) else _result(found.future, end)
-    except Exception:  # noqa: BLE001 - as this function's first line says
-        return None
-
-
-def _result(future: "Future[Value]", end: float) -> Value:
-    return future.result(max(0.0, end - time.monotonic()))
 
 
 class _Budget:

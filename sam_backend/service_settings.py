@@ -135,7 +135,7 @@ class ServiceSettings(BaseModel):
     )
     open_seconds: float = Field(
         3.0,
-        ge=0,
+        gt=0,
         le=86_400,
         validation_alias="SAM_OPEN_SECONDS",
         description="The same for a single task: the page waits so long where it is opened.",

@@ -192,13 +192,13 @@ def test_the_budget_holds_with_a_slow_host_and_the_next_press_finds_the_rest(
         setup(service, EVERYTHING).raise_for_status()
         started = time.monotonic()
         first = press(service, tasks)
-        assert 2.5 < time.monotonic() - started < 5
+        assert 2.5 < time.monotonic() - started < 10
         assert not labeled(first)[2]
         started = time.monotonic()
         assert labeled(press(service, [tasks[2]])) == [False]
         assert time.monotonic() - started < 2.5
         gate.set()
-        until(lambda: service.metric("sam_automatic_tasks_total") == 4, 60)
+        until(lambda: service.metric("sam_automatic_tasks_total") == 4, 120)
         assert press(service, tasks) == alone(segmenter, EVERYTHING, [0, 1, 5, 2])
         assert service.metric("sam_automatic_tasks_total") == 4
 
@@ -275,12 +275,14 @@ def test_what_does_not_fit_into_memory_is_answered_all_the_same(host: ImageHost,
 def test_a_click_is_answered_while_the_background_works_and_stopping_takes_seconds(
     host: ImageHost, tmp_path: Path
 ) -> None:
-    """Long work: many points for each task. Who waits for it when the service stops is answered with what is ready."""
+    """Who waits when the service stops, for long work or for an image that does not come, gets what is ready."""
     long = EVERYTHING | {"points_per_side": 200}
+    gate = threading.Event()
+    never = task(50) | {"data": {"image": host.put("/data/upload/9/never.png", b"never", gate=gate)}}
     click = recordings.ask(url(7), SIZE, recordings.keypoint(20 + 5.0 * 7, 30))
     with running(tmp_path, **settings(host)) as service, ThreadPoolExecutor(1) as pool:
         setup(service, long).raise_for_status()
-        waiting = pool.submit(press, service, [task(number) for number in range(TASKS)])
+        waiting = pool.submit(press, service, [never, *(task(number) for number in range(TASKS))])
         until(lambda: service.metric("sam_automatic_queue") >= TASKS - 1)
         started = time.monotonic()
         answer = requests.post(f"{service.url}/predict", json=click, timeout=30)
@@ -289,7 +291,8 @@ def test_a_click_is_answered_while_the_background_works_and_stopping_takes_secon
         assert not waiting.done()
         started = time.monotonic()
         service.process.send_signal(signal.SIGTERM)
-        assert labeled(waiting.result(15)) == [False] * TASKS
+        assert labeled(waiting.result(15)) == [False] * (1 + TASKS)
         assert service.process.wait(20) == 0
+        gate.set()
         assert time.monotonic() - started < 15
         assert "Traceback" not in service.log()

@@ -152,6 +152,19 @@ def test_a_job_is_awaited_until_its_last_asker_gives_up(work: Work) -> None:
     assert not work.job("a", until=time.monotonic() - 1).is_awaited
 
 
+def test_asking_for_the_same_again_and_again_takes_no_memory(work: Work) -> None:
+    jobs = backlog()
+    jobs.add([work.job("first")])
+    until(lambda: work.begun == ["first"])
+    for request in range(1, 500):
+        jobs.add([work.job(name, request, rank) for rank, name in enumerate("abcdefghij")])
+    assert len(jobs) == 10
+    assert len(jobs._heap) < 2000
+    work.go_on.set()
+    until(lambda: len(work.begun) == 11)
+    assert work.begun == ["first", *"abcdefghij"]
+
+
 def test_many_askers_of_few_things_in_many_threads() -> None:
     """Each thing is done at most once at a time, and each asker gets its own thing."""
     busy: set[str] = set()

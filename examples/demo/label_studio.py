@@ -119,12 +119,15 @@ class LabelStudio:
         answer = self.request("GET", "/api/tasks", params={"project": project, "fields": "all", "page_size": 100})
         return sorted(answer["tasks"], key=lambda task: int(task["id"]))
 
-    def connect(self, project: int, backend_url: str) -> None:
-        """Make this backend the project's only one, for interactive use; LabelStudioError holds its complaint."""
+    def connect(self, project: int, backend_url: str, extra_params: object = None) -> None:
+        """Make this backend the project's only one, for interactive use; LabelStudioError holds its complaint.
+
+        A backend that is connected already keeps the `extra_params` that it has.
+        """
         connected = self.request("GET", "/api/ml", params={"project": project})
         for backend in connected:
             if backend["url"].rstrip("/") != backend_url:
                 self.request("DELETE", f"/api/ml/{backend['id']}")
         if not any(backend["url"].rstrip("/") == backend_url for backend in connected):
             body = {"project": project, "url": backend_url, "title": "SAM", "is_interactive": True}
-            self.request("POST", "/api/ml", json=body)
+            self.request("POST", "/api/ml", json=body | ({"extra_params": extra_params} if extra_params else {}))

@@ -2,12 +2,14 @@
 
 import io
 import time
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from examples.demo.drawing import Bitmap, Drawing
 from examples.demo.label_studio import LabelStudio
+from tests.e2e.browser import wait_for
 from tests.e2e.editor import Suggestion
 from tests.e2e.labeling_page import BOXES, POINTS, LabelingPage
 from tests.e2e.masks import Point, box
@@ -36,6 +38,15 @@ class Camera:
         self.label_studio.connect(project, self._backend_url)
         self.page.open_task(project, task, auto_accept=auto_accept)
         return task
+
+    def open_labeled(self, drawing: Drawing, extra_params: dict[str, Any], config: str = "brush") -> None:
+        """Open a task of a new project that automatic mode has labeled."""
+        project = self.label_studio.create_project("Still lifes", label_config(config))
+        task = add_task(self.label_studio, project, [jpeg(drawing)])
+        self.label_studio.connect(project, self._backend_url, extra_params)
+        path, options = f"/api/tasks/{task}", {"project": project}
+        wait_for(lambda: self.label_studio.request("GET", path, params=options)["predictions"], "prediction")
+        self.page.open_task(project, task, auto_annotation=False)
 
     def click(self, label: str, point: Point, *, alt: bool = False, ctrl: bool = False) -> Suggestion:
         """Click on a point; what is suggested then."""

@@ -152,6 +152,13 @@ def images(camera: Camera) -> Picture:
     return camera.window()
 
 
+def automatic(camera: Camera) -> Picture:
+    """A task that was labeled before it was opened: everything on it, but for what is larger than a fifth of it."""
+    parameters = {"mode": "everything", "label": "Fruit", "max_area": 0.2, "overlapping": False}
+    camera.open_labeled(fruit(), parameters)
+    return camera.window()
+
+
 PICTURES: dict[str, Callable[[Camera], Picture]] = {
     "label-studio": first_page,
     "clicks": clicks,
@@ -165,6 +172,7 @@ PICTURES: dict[str, Callable[[Camera], Picture]] = {
     "turned-view": turned,
     "exif": lying,
     "several-images": images,
+    "automatic": automatic,
 }
 
 

@@ -40,11 +40,6 @@ def automatic(artifacts: Path) -> Iterator[str]:
         yield url
 
 
-def connect(studio: LabelStudio, project: int, url: str, extra_params: object) -> None:
-    body = {"project": project, "url": url, "title": "SAM", "is_interactive": True, "extra_params": extra_params}
-    studio.request("POST", "/api/ml", json=body)
-
-
 def retrieve(studio: LabelStudio, project: int) -> float:
     """Select all tasks and press "Retrieve predictions"; how long it took."""
     started = time.monotonic()
@@ -78,7 +73,7 @@ def test_pressed_again_and_again_each_task_has_its_own_masks_once(studio: LabelS
     project = studio.create_project("Forty", label_config("brush"))
     for number in range(TASKS):
         studio.upload(project, f"{number:02}.png", picture(disk(number)))
-    connect(studio, project, automatic, EVERYTHING)
+    studio.connect(project, automatic, EVERYTHING)
     seconds = [retrieve(studio, project)]
     first = sum(map(len, predictions(studio, project).values()))
     while len(seconds) < 60 and not all(predictions(studio, project).values()):
@@ -98,7 +93,7 @@ def test_pressed_again_and_again_each_task_has_its_own_masks_once(studio: LabelS
 def test_changed_parameters_are_predicted_anew_and_equal_ones_are_not(studio: LabelStudio, automatic: str) -> None:
     project = studio.create_project("Changed", label_config("brush"))
     studio.upload(project, "one.png", picture(disk(13)))
-    connect(studio, project, automatic, EVERYTHING)
+    studio.connect(project, automatic, EVERYTHING)
     (connected,) = studio.request("GET", "/api/ml", params={"project": project})
 
     def press(extra_params: object) -> list[str]:
@@ -132,7 +127,7 @@ def test_a_wrong_parameter_is_refused_on_connection_by_its_name(
 ) -> None:
     project = studio.create_project("Wrong", label_config("brush"))
     with pytest.raises(LabelStudioError, match=name):
-        connect(studio, project, automatic, wrong)
+        studio.connect(project, automatic, wrong)
     assert studio.request("GET", "/api/ml", params={"project": project}) == []
 
 
@@ -146,7 +141,7 @@ def test_a_mask_in_each_box_keeps_label_and_reference_until_the_export(
     boxed = add_task(studio, project, [jpeg(scene)])
     bare = add_task(studio, project, [jpeg(scene)])
     annotate(studio, boxed, [rectangle("leafbox", leaf, "Leaf"), rectangle("applebox", apple, "Fruit")])
-    connect(studio, project, automatic, {"mode": "boxes"})
+    studio.connect(project, automatic, {"mode": "boxes"})
     retrieve(studio, project)
     wait_for(lambda: retrieve(studio, project) and predictions(studio, project)[boxed], "predictions of the boxes")
     assert predictions(studio, project)[bare] == []
@@ -201,7 +196,7 @@ def test_an_opened_task_shows_its_masks(page: LabelingPage, studio: LabelStudio,
     project = studio.create_project("Opened", label_config("brush"))
     scene = fruit()
     task = add_task(studio, project, [jpeg(scene)])
-    connect(studio, project, automatic, {"mode": "everything", "points_per_side": 8, "label": "Stone"})
+    studio.connect(project, automatic, {"mode": "everything", "points_per_side": 8, "label": "Stone"})
     started = time.monotonic()
     studio.request("GET", f"/api/tasks/{task}", params={"project": project})
     assert time.monotonic() - started < 15
