@@ -73,7 +73,7 @@ def _prompt_to_image(attention: "Attention", queries: Tensor, keys: Tensor, imag
     queries = _scaled(_per_head(attention.q_proj, queries, heads))
     logits = _logits(queries @ _by_head(attention.k_proj.weight, heads), keys)
     # Dividing by the sum afterwards spares a pass over B·H·T·N shares.
-    shares = (logits - logits.amax(-1, keepdim=True)).exp()
+    shares = (logits - logits.detach().amax(-1, keepdim=True)).exp()
     taken = ((shares @ image) / shares.sum(-1, keepdim=True)).reshape(b, heads, t, c)
     out = taken @ _by_head(attention.v_proj.weight, heads).transpose(1, 2)
     return attention.out_proj(out.transpose(1, 2).reshape(b, t, -1) + attention.v_proj.bias)
