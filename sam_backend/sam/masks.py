@@ -90,4 +90,4 @@ def stability_score(logits: NDArray[np.float32], mask_threshold: float, offset: 
     """
     inner = np.count_nonzero(logits > mask_threshold + offset)
     outer = np.count_nonzero(logits > mask_threshold - offset)
-    return inner / outer if outer else 1.0
+    return float(inner / outer) if outer else 1.0
