@@ -34,6 +34,7 @@ class Studio:
         faults: by method and path prefix, what happens to the next requests: `lost` (done, and no answer), `unheard`
             (not done, and no answer), or a status that is answered in place of doing anything.
         tokens: what `Authorization` it takes.
+        files: uploads, by path.
     """
 
     url: str = ""
@@ -42,6 +43,7 @@ class Studio:
     views: dict[int, dict[str, Any]] = field(default_factory=dict)
     faults: dict[tuple[str, str], list[str | int]] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=lambda: {f"Token {LEGACY}"})
+    files: dict[str, bytes] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     refreshes: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -73,6 +75,8 @@ class Studio:
 
     def answer(self, method: str, path: str, query: Mapping[str, str], body: Any) -> Answer:  # noqa: PLR0911
         """What Label Studio answers."""
+        if path in self.files:
+            return 200, self.files[path]
         kind, _, number = path.removeprefix("/api/").strip("/").rpartition("/")
         match method, kind, number:
             case "GET", "projects", "1":
@@ -178,7 +182,7 @@ class _Handler(BaseHTTPRequestHandler):
         return None
 
     def _send(self, status: int, answer: Any) -> None:
-        data = b"" if answer is None else json.dumps(answer).encode()
+        data = answer if isinstance(answer, bytes) else b"" if answer is None else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(data)))
