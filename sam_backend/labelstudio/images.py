@@ -83,6 +83,11 @@ def decode(data: bytes, limits: Limits) -> Image:
             rgb = np.asarray(_upright(picture))
     except ImageTooLargeError:
         raise
+    except PIL.UnidentifiedImageError as error:
+        raise ImageUnreadableError(
+            "The image cannot be read: it is of no known format.",
+            f"Check the file; the formats read here are {', '.join(FORMATS)}.",
+        ) from error
     except Exception as error:  # Pillow's decoders raise almost anything on broken files
         raise ImageUnreadableError(
             f"The image cannot be read: {str(error) or type(error).__name__}.",

@@ -130,7 +130,7 @@ def test_killed_twice_and_resumed_it_labels_each_image_once_and_gives_the_same_f
 
 def _ended(processes: list[int]) -> None:
     assert processes
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while any(bulk.is_running(process) for process in processes):
         assert time.monotonic() < end, "A worker outlives its parent."
         time.sleep(0.02)
@@ -162,7 +162,7 @@ def test_a_signal_stops_it_at_once_and_it_says_how_to_go_on(
     began, processes = time.monotonic(), bulk.workers(job.pid)
     job.send_signal(sign)
     code, said = bulk.finish(job, tmp_path)
-    assert (code, time.monotonic() - began < 5) == (130, True), said
+    assert (code, time.monotonic() - began < 20) == (130, True), said
     done = bulk.journal(output)
     assert f"Stopped. {len(done)} labeled, " in said
     assert "The same command goes on from here." in said

@@ -38,7 +38,7 @@ def start(*arguments: object, folder: Path) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str], folder: Path) -> tuple[int, str]:
     """Its exit code, and what it and those before it have said."""
-    code = process.wait(120)
+    code = process.wait(300)
     return code, (folder / "said.txt").read_text()
 
 
@@ -53,7 +53,7 @@ def journal(output: Path) -> list[str]:
 
 def wait_for(job: subprocess.Popen[str], output: Path, count: int) -> list[str]:
     """Wait until so many items are done; their keys."""
-    end = time.monotonic() + 90
+    end = time.monotonic() + 300
     while len(done := journal(output)) < count:
         assert job.poll() is None, "It ended too early."
         assert time.monotonic() < end, "It takes too long."
