@@ -18,6 +18,7 @@ from tests.e2e.projects import add_task, jpeg, label_config
 GAP = 8
 MARGIN = 70
 PAINTING_SECONDS = 1.0  # the canvas shows a moment later what the editor's store holds
+LABELING_SECONDS = 300.0
 TOP = 90  # what stands above the labels
 
 Picture = Image.Image
@@ -45,7 +46,8 @@ class Camera:
         task = add_task(self.label_studio, project, [jpeg(drawing)])
         self.label_studio.connect(project, self._backend_url, extra_params)
         path, options = f"/api/tasks/{task}", {"project": project}
-        wait_for(lambda: self.label_studio.request("GET", path, params=options)["predictions"], "prediction")
+        request = self.label_studio.request
+        wait_for(lambda: request("GET", path, params=options)["predictions"], "prediction", LABELING_SECONDS)
         self.page.open_task(project, task, auto_annotation=False)
 
     def click(self, label: str, point: Point, *, alt: bool = False, ctrl: bool = False) -> Suggestion:

@@ -154,7 +154,7 @@ def images(camera: Camera) -> Picture:
 
 def automatic(camera: Camera) -> Picture:
     """A task that was labeled before it was opened: everything on it, but for what is larger than a fifth of it."""
-    parameters = {"mode": "everything", "label": "Fruit", "max_area": 0.2, "overlapping": False}
+    parameters = {"mode": "everything", "points_per_side": 16, "label": "Fruit", "max_area": 0.2, "overlapping": False}
     camera.open_labeled(fruit(), parameters)
     return camera.window()
 
