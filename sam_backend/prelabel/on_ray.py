@@ -19,7 +19,7 @@ from sam_backend.prelabel.types import Executor, Item, Order, Outcome
 
 logger = logging.getLogger(__name__)
 
-_WINDOW = 2000
+_WINDOW = 5000
 _WINDOW_OF_AN_ACTOR = 100
 """A window ends with actors that wait for the last ones, and the next begins with loading the model."""
 _CPUS = 2
@@ -48,7 +48,7 @@ class OnRay:
     Attributes:
         address: as `ray_executor` has it.
         workers: the same.
-        window: items in one dataset; 0: 2000, or 100 for each actor if that is more.
+        window: items in one dataset; 0: 5000, or 100 for each actor if that is more.
     """
 
     address: str

@@ -38,7 +38,7 @@ def running(nodes: int) -> Iterator[Any]:
     assert not left, "Processes of Ray were left over."
 
 
-def _wait_for_end(folder: Path, seconds: float = 20) -> list[int]:
+def _wait_for_end(folder: Path, seconds: float = 60) -> list[int]:
     """Wait until the processes of the cluster in this folder have ended; those that had to be killed."""
     end = time.monotonic() + seconds
     while (left := list(processes(folder))) and time.monotonic() < end:
