@@ -5,6 +5,8 @@ import ipaddress
 import os
 import socket
 import sys
+from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,3 +44,15 @@ def _stay_here(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_stay_here)
+
+
+@pytest.fixture(scope="session")
+def vit_b_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of models that holds `vit_b` with the weights of seed 0, in f32; made once, it takes a while."""
+    from model_export import pipeline
+    from model_export.weights import Weights
+
+    models: Path = tmp_path_factory.mktemp("models")
+    order = pipeline.Order("vit_b", Weights(seed=0), "vit_b", models / "vit_b", compare=False)
+    pipeline.export(order, lambda _: nullcontext())
+    return models

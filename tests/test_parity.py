@@ -5,7 +5,6 @@ code from the picture to the mask, over a folder that the export tool made of th
 """
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from benchmarks.official import predictor_class
-from model_export import architectures, pipeline, random_weights
-from model_export.weights import Weights
+from model_export import architectures, random_weights
 from sam_backend.sam import decoder, geometry, masks
 from sam_backend.sam.types import Embedding, Image, Prompt
 from sam_backend.segmenter import Segmenter
@@ -70,11 +68,9 @@ def predictor() -> Any:
 
 
 @pytest.fixture(scope="module")
-def segmenter(tmp_path_factory: pytest.TempPathFactory) -> Segmenter:
-    models: Path = tmp_path_factory.mktemp("models")
-    order = pipeline.Order("vit_b", Weights(seed=SEED), "vit_b", models / "vit_b", compare=False)
-    pipeline.export(order, lambda _: nullcontext())
-    return Segmenter(Settings.model_validate({"SAM_MODEL": "vit_b", "SAM_MODEL_DIR": models, "SAM_PRECISION": "f32"}))
+def segmenter(vit_b_models: Path) -> Segmenter:
+    settings = {"SAM_MODEL": "vit_b", "SAM_MODEL_DIR": vit_b_models, "SAM_PRECISION": "f32"}
+    return Segmenter(Settings.model_validate(settings))
 
 
 @pytest.fixture(scope="module", params=SHAPES)
