@@ -42,8 +42,8 @@ _OUTPUT: tuple[Option, ...] = (
     ("--force", {"is_flag": True}, "Replace an output that is there."),
 )
 _RUN: tuple[Option, ...] = (
-    ("--workers", {"type": _COUNT, "metavar": "N"}, "Processes that label.  [default: 1]"),
-    ("--ray", {"metavar": "ADDRESS"}, "Label on this Ray cluster; --workers is the number of its actors."),
+    ("--workers", {"type": _COUNT, "metavar": "N"}, "Processes that label.  [default: 1; with --ray, all CPUs]"),
+    ("--ray", {"metavar": "ADDRESS"}, "Label on a Ray cluster: local, auto, HOST:PORT; --workers is its most actors."),
     ("--limit", {"type": _COUNT, "metavar": "N"}, "Label N more, and leave the rest to another run."),
     ("--dry-run", {"is_flag": True}, "Label a few, keep nothing, and say what all would take."),
     ("--sample", {"type": _COUNT, "metavar": "N"}, "How many with --dry-run.  [default: 3]"),
