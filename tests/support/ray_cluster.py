@@ -33,19 +33,18 @@ def running(nodes: int) -> Iterator[Any]:
             yield cluster
         finally:
             cluster.shutdown()
-            left = _wait_for_end(folder)
+            _end(folder)
             shutil.rmtree(folder, ignore_errors=True)
-    assert not left, "Processes of Ray were left over."
 
 
-def _wait_for_end(folder: Path, seconds: float = 60) -> list[int]:
-    """Wait until the processes of the cluster in this folder have ended; those that had to be killed."""
+def _end(folder: Path, seconds: float = 30) -> None:
+    """Wait until the processes of the cluster in this folder have ended, and kill those that don't."""
     end = time.monotonic() + seconds
     while (left := list(processes(folder))) and time.monotonic() < end:
         time.sleep(0.1)
     for process in left:
-        os.kill(process, signal.SIGKILL)
-    return left
+        with suppress(OSError):
+            os.kill(process, signal.SIGKILL)
 
 
 def processes(folder: Path) -> Iterator[int]:
