@@ -17,8 +17,11 @@ EDGE = 20.0
 MARGIN = 2
 """Cells around a mask that take part in bringing it to full size."""
 
-UNSURE = 0.02
-"""A mask is worth a look in input pixels when its stability on the decoder's grid is at most so much too low."""
+UNSURE, IN_DOUBT = 0.04, 0.01
+"""How far the stability may be off on the decoder's grid, and in input pixels."""
+
+FINEST = 1024
+"""Pixels on the longest side: stability that is in doubt is measured at the view's size, or at this where that is larger."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,12 +66,13 @@ class Scene:
 
     def full_size(self, proposal: Proposal) -> NDArray[np.float32]:
         """The logits, float32 (H, W), at the view's size; what the proposal left out is far outside of the mask."""
-        grid = np.full(self.info.low_res_size, proposal.logits.min(), np.float32)
-        row, column = proposal.corner
-        height, width = proposal.logits.shape
-        grid[row : row + height, column : column + width] = proposal.logits
-        embedding = self.embedding
-        return geometry.upscale(grid, embedding.input_size, embedding.original_size, self.info.image_size)
+        return self.upscaled(proposal.logits, proposal.corner, self.embedding.original_size)
+
+    def upscaled(self, part: NDArray[np.float32], corner: tuple[int, int], size: Size) -> NDArray[np.float32]:
+        """The logits, float32 (H, W), at a size of the view, of a part that begins at (row, column) of the grid."""
+        grid = np.full(self.info.low_res_size, part.min(), np.float32)
+        grid[corner[0] : corner[0] + part.shape[0], corner[1] : corner[1] + part.shape[1]] = part
+        return geometry.upscale(grid, self.embedding.input_size, size, self.info.image_size)
 
 
 def propose(
@@ -107,13 +111,24 @@ def _judge(scene: Scene, point: NDArray[np.float64], logits: NDArray[np.float32]
     fine, at = geometry.upscale_part(
         part, corner, scene.info.low_res_size, scene.embedding.input_size, scene.info.image_size
     )
-    if masks.stability_score(fine, threshold, offset) < least:
+    if not _is_stable(scene, part, corner, fine):
         return None
     box = _box(scene, fine > threshold, at)
     if box is None or is_near_edge(box, scene.view):
         return None
     left, top = scene.view.rectangle[:2]
     return Proposal((float(point[0]) + left, float(point[1]) + top), iou, box, part.copy(), corner)
+
+
+def _is_stable(scene: Scene, part: NDArray[np.float32], corner: tuple[int, int], fine: NDArray[np.float32]) -> bool:
+    """Whether the mask, a part of the grid and what it is in input pixels, is stable enough."""
+    threshold, offset = scene.info.mask_threshold, scene.parameters.stability_score_offset
+    least, size = scene.parameters.stability_score_thresh, scene.embedding.original_size
+    stability = masks.stability_score(fine, threshold, offset)
+    if least > 0 and abs(stability - least) <= IN_DOUBT:
+        finest = min(size, geometry.input_size(size, FINEST))
+        stability = masks.stability_score(scene.upscaled(part, corner, finest), threshold, offset)
+    return stability >= least
 
 
 def _box(scene: Scene, fine: NDArray[np.bool_], at: tuple[int, int]) -> NDArray[np.float64] | None:
