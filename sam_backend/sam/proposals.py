@@ -21,7 +21,7 @@ UNSURE, IN_DOUBT = 0.04, 0.01
 """How far the stability may be off on the decoder's grid, and in input pixels."""
 
 FINEST = 1024
-"""Pixels on the longest side: stability that is in doubt is measured at the view's size, or at this where that is larger."""
+"""Pixels on the longest side: a doubt is settled at the view's size, or at this one where that is larger."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
