@@ -2,10 +2,12 @@
 
     python benchmarks/everything.py                              the built-in model, at the defaults
     python benchmarks/everything.py --guided --no-official       the guided grid beside the full one
-    python benchmarks/everything.py --model vit_b --seed 0 --pred-iou-thresh 0 --stability-score-thresh 0.9
+    python benchmarks/everything.py --model vit_b --seed 0 --pred-iou-thresh 0 \\
+        --stability-score-thresh 0.85 --stability-score-offset 0.01 --box-nms-thresh 1
     python benchmarks/everything.py --sheet everything.png       pictures of what is found
 
 `--seed` builds the reference from the same random weights as `python -m model_export export vit_b --random-weights 0`.
+Their logits are small and their masks much alike, hence those thresholds: many masks pass, and none is a twin's.
 A mask is matched when one of the other side has an IoU of .9 with it and more. Official times are those of f32 on all
 cores, as a user of segment-anything has them. The peak of memory is that of the process after our own side ran first.
 """
@@ -153,6 +155,8 @@ def _parameters(options: argparse.Namespace) -> AutomaticSettings:
         points_per_batch=options.points_per_batch,
         pred_iou_thresh=options.pred_iou_thresh,
         stability_score_thresh=options.stability_score_thresh,
+        stability_score_offset=options.stability_score_offset,
+        box_nms_thresh=options.box_nms_thresh,
         max_regions=0,
     )
 
@@ -190,6 +194,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--points-per-batch", type=int, default=16)
     parser.add_argument("--pred-iou-thresh", type=float, default=0.88)
     parser.add_argument("--stability-score-thresh", type=float, default=0.95)
+    parser.add_argument("--stability-score-offset", type=float, default=1.0)
+    parser.add_argument("--box-nms-thresh", type=float, default=0.7)
     parser.add_argument("--guided", action="store_true", help="our side uses the guided grid")
     parser.add_argument("--no-official", action="store_true", help="compare with our own full grid")
     parser.add_argument("--json", type=Path)
