@@ -1,8 +1,8 @@
-"""Everything mode beside segment-anything's own generator: the same weights, parameters and pictures in one run.
+r"""Everything mode beside segment-anything's own generator: the same weights, parameters and pictures in one run.
 
     python benchmarks/everything.py                              the built-in model, at the defaults
     python benchmarks/everything.py --guided --no-official       the guided grid beside the full one
-    python benchmarks/everything.py --model vit_b --seed 0 --pred-iou-thresh 0 \\
+    python benchmarks/everything.py --model vit_b --seed 0 --pred-iou-thresh 0 \
         --stability-score-thresh 0.85 --stability-score-offset 0.01 --box-nms-thresh 1
     python benchmarks/everything.py --sheet everything.png       pictures of what is found
 
