@@ -4,7 +4,7 @@ r"""Everything mode beside segment-anything's own generator: the same weights, p
     python benchmarks/everything.py --guided --no-official       the guided grid beside the full one
     python benchmarks/everything.py --model vit_b --seed 0 --pred-iou-thresh 0 \
         --stability-score-thresh 0.85 --stability-score-offset 0.01 --box-nms-thresh 1
-    python benchmarks/everything.py --sheet everything.png       pictures of what is found
+    python benchmarks/everything.py --sheet everything.jpg       pictures of what is found
 
 `--seed` builds the reference from the same random weights as `python -m model_export export vit_b --random-weights 0`.
 Their logits are small and their masks much alike, hence those thresholds: many masks pass, and none is a twin's.
@@ -199,7 +199,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--guided", action="store_true", help="our side uses the guided grid")
     parser.add_argument("--no-official", action="store_true", help="compare with our own full grid")
     parser.add_argument("--json", type=Path)
-    parser.add_argument("--sheet", type=Path, help="compare nothing; write a picture of what is found (PNG)")
+    parser.add_argument("--sheet", type=Path, help="compare nothing; write a picture of what is found")
     return parser.parse_args()
 
 

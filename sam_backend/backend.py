@@ -13,17 +13,17 @@ from sam_backend import logs, services
 from sam_backend.errors import BodyError, TaskError
 from sam_backend.interaction import Interaction
 from sam_backend.joins import Place
-from sam_backend.labeler import Wanted
 from sam_backend.labelstudio import config, prompts, results
 from sam_backend.labelstudio.addresses import Connection
 from sam_backend.labelstudio.config import LabelConfig
 from sam_backend.labelstudio.tasks import image_url, image_urls
 from sam_backend.pictures import Picture
-from sam_backend.plan import Plan
+from sam_backend.preannotation.labeler import Wanted
+from sam_backend.preannotation.plan import Plan
+from sam_backend.preannotation.spots import read
 from sam_backend.projects import Project
 from sam_backend.services import Services
 from sam_backend.settings import Settings
-from sam_backend.spots import read
 
 logger = logging.getLogger(__name__)
 

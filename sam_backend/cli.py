@@ -52,7 +52,7 @@ def serve() -> None:
     """  # noqa: D301 (click reads this escape)
     chosen = settings.load()
     # What follows is heavy, and a wrong setting is said at once.
-    from sam_backend.server import serve as run
+    from sam_backend.serving.server import serve as run
 
     run(chosen)
 

@@ -25,7 +25,7 @@
     ├── OutputError                a file cannot be written                                    500
     └── ModelError                 OpenVINO failed                                             500
 
-`sam_backend.server` maps each to its HTTP status by the attribute `status`.
+`sam_backend.serving.server` maps each to its HTTP status by the attribute `status`.
 """
 
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from sam_backend import logs, settings
 from sam_backend.errors import ModelError, SamBackendError
 from sam_backend.joins import Joins
-from sam_backend.labeler import Labeler
 from sam_backend.pictures import Picture, Pictures
+from sam_backend.preannotation.labeler import Labeler
 from sam_backend.recent import Recent
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings

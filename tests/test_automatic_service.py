@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import requests
 
-from sam_backend import preannotation
 from sam_backend.labelstudio import config, images
-from sam_backend.plan import Plan
+from sam_backend.preannotation import labeling
+from sam_backend.preannotation.plan import Plan
 from sam_backend.sam.types import Image
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
@@ -103,7 +103,7 @@ def alone(segmenter: Segmenter, extra_params: Any, numbers: list[int]) -> list[P
     made = []
     for number in numbers:
         rgb = scene(number).rgb
-        found = preannotation.predict(segmenter, lambda _, rgb=rgb: Image(rgb, images.digest(rgb)), task(number), plan)  # type: ignore[misc]
+        found = labeling.predict(segmenter, lambda _, rgb=rgb: Image(rgb, images.digest(rgb)), task(number), plan)  # type: ignore[misc]
         assert found
         made.append(found.prediction)
     return made

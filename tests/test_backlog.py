@@ -7,8 +7,8 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from sam_backend.backlog import Backlog, Job, LetGoError
 from sam_backend.errors import ImageUnavailableError
+from sam_backend.preannotation.backlog import Backlog, Job, LetGoError
 from tests.support.waiting import until
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from sam_backend import extra_params
 from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.errors import ExtraParamsError
+from sam_backend.preannotation import extra_params
 
 OWN = AutomaticSettings(mode="boxes", points_per_side=7)
 

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 
 from sam_backend import errors
 from sam_backend.labelstudio import rle
-from sam_backend.server import create_app
+from sam_backend.serving.server import create_app
 from sam_backend.settings import Settings
 from tests.support import recordings, scenes
 

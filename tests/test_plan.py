@@ -7,7 +7,7 @@ import pytest
 from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.errors import ExtraParamsError
 from sam_backend.labelstudio import config
-from sam_backend.plan import Plan
+from sam_backend.preannotation.plan import Plan
 from sam_backend.settings import Settings
 
 IMAGE = '<Image name="image" value="$image"/>'

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sam_backend import preannotation
 from sam_backend.errors import ImageUnavailableError, TaskError
 from sam_backend.labelstudio import config, images
-from sam_backend.plan import Plan
-from sam_backend.preannotation import Labeled
+from sam_backend.preannotation import labeling
+from sam_backend.preannotation.labeling import Labeled
+from sam_backend.preannotation.plan import Plan
 from sam_backend.sam.types import Image
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
@@ -52,7 +52,7 @@ Predict = Callable[..., Labeled | None]
 def predict(segmenter: Segmenter) -> Predict:
     def label(task: dict[str, Any], extra_params: Any, xml: str = ONE, **settings: Any) -> Labeled | None:
         plan = Plan.of(Settings(**settings), config.parse(xml, prompted=False), extra_params)
-        return preannotation.predict(segmenter, image_of, task, plan)
+        return labeling.predict(segmenter, image_of, task, plan)
 
     return label
 
@@ -209,10 +209,10 @@ def test_it_can_be_ended_between_two_batches(segmenter: Segmenter) -> None:
 
     calls: list[int] = []
     plan = Plan.of(Settings(), config.parse(ONE, prompted=False), EVERYTHING | {"points_per_batch": 4})
-    from sam_backend.spots import read
+    from sam_backend.preannotation.spots import read
 
     with pytest.raises(EndError):
-        preannotation.label(segmenter, image_of, read(TASK, plan), plan, end)
+        labeling.label(segmenter, image_of, read(TASK, plan), plan, end)
 
 
 # --------------------------------------------------------------------------------------------------------- boxes

@@ -14,8 +14,8 @@ import pytest
 import requests
 
 from sam_backend.errors import PortTakenError
-from sam_backend.process import listen
 from sam_backend.segmenter import model_folder
+from sam_backend.serving.process import listen
 from sam_backend.settings import load
 from tests.support import recordings
 from tests.support.image_host import TOKEN, ImageHost, image_host

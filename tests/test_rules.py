@@ -88,7 +88,7 @@ def test_the_check_for_the_environment_sees_it() -> None:
 
 GEOMETRY = {"around", "ceil", "copyMakeBorder", "fix", "floor", "pad", "resize", "rint", "round", "thumbnail", "trunc"}
 SAMPLES = "sam_backend/labelstudio/images.py"  # rounds what a pixel holds, not where it is
-PIXELS = ("sam/", "labelstudio/", "segmenter.py", "backend.py", "pictures.py", "once.py")
+PIXELS = ("sam/", "labelstudio/", "preannotation/", "segmenter.py", "backend.py", "pictures.py", "once.py")
 
 
 def geometry_calls(path: Path) -> Iterator[str]:

@@ -12,7 +12,7 @@ import click
 from sam_backend import logs
 from sam_backend.errors import JobError
 from sam_backend.labelstudio import config
-from sam_backend.plan import Plan
+from sam_backend.preannotation.plan import Plan
 from sam_backend.prelabel import journal
 from sam_backend.prelabel.default_config import default_config
 from sam_backend.prelabel.estimate import estimate

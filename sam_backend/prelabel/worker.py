@@ -9,13 +9,13 @@ from pathlib import Path
 import orjson
 from pydantic import ByteSize
 
-from sam_backend import preannotation, spots
 from sam_backend.errors import ImageTooLargeError, ImageUnavailableError, SamBackendError
 from sam_backend.labelstudio import config, images
 from sam_backend.labelstudio.addresses import Connection
 from sam_backend.pictures import Picture, Pictures
-from sam_backend.plan import Plan
-from sam_backend.preannotation import Labeled
+from sam_backend.preannotation import labeling, spots
+from sam_backend.preannotation.labeling import Labeled
+from sam_backend.preannotation.plan import Plan
 from sam_backend.prelabel import embedding
 from sam_backend.prelabel.types import Item, Order, Outcome
 from sam_backend.sam.types import Image
@@ -80,7 +80,7 @@ class Worker:
         image_of = functools.cache(self._opener(item))
         if self._order.embed_only:
             return embedding.embed(self._segmenter, image_of, item, self._plan.label_config)
-        labeled = preannotation.predict(self._segmenter, image_of, item.task, self._plan)
+        labeled = labeling.predict(self._segmenter, image_of, item.task, self._plan)
         if labeled is None:
             return Outcome(item)
         if self._order.preview:

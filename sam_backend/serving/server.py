@@ -13,11 +13,11 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from sam_backend import metrics, services
-from sam_backend.answers import answer_error, respond
-from sam_backend.endpoints import Answer, Body, Endpoints
 from sam_backend.errors import BodyError, CredentialsError
-from sam_backend.observer import Observer
 from sam_backend.services import Services
+from sam_backend.serving.answers import answer_error, respond
+from sam_backend.serving.endpoints import Answer, Body, Endpoints
+from sam_backend.serving.observer import Observer
 from sam_backend.settings import Settings
 
 # Label Studio sends its events without credentials, and a health check has none.
@@ -48,7 +48,7 @@ def serve(settings: Settings) -> None:
     Raises:
         StartError: the port is taken, or the model cannot be used.
     """
-    from sam_backend.process import run
+    from sam_backend.serving.process import run
 
     run(settings, create_app)
 

@@ -15,12 +15,12 @@ from sam_backend.labelstudio.addresses import shown
 from sam_backend.labelstudio.boxes import Box
 from sam_backend.labelstudio.regions import REGION_ID_PREFIX
 from sam_backend.labelstudio.results import Bitmap, Region, Target
-from sam_backend.plan import Plan
+from sam_backend.preannotation.plan import Plan
+from sam_backend.preannotation.spots import Spot, read
 from sam_backend.sam import geometry
 from sam_backend.sam.automatic import Found
 from sam_backend.sam.types import Image
 from sam_backend.segmenter import Segmenter
-from sam_backend.spots import Spot, read
 
 __all__ = ["Labeled", "Plan", "label", "predict"]
 

@@ -7,12 +7,12 @@ from typing import Any, Self
 
 import orjson
 
-from sam_backend import extra_params as params
 from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.errors import ExtraParamsError
 from sam_backend.labelstudio import choice
 from sam_backend.labelstudio.choice import AnswerOptions, Choice
 from sam_backend.labelstudio.config import LabelConfig
+from sam_backend.preannotation import extra_params as params
 from sam_backend.settings import Settings
 
 _RULES = 1

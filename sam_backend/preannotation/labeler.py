@@ -20,16 +20,17 @@ from typing import TypeVar
 
 import orjson
 
-from sam_backend import metrics, preannotation
-from sam_backend.backlog import Backlog, Job, LetGoError
+from sam_backend import metrics
 from sam_backend.cache.shelf import Shelf
 from sam_backend.labelstudio.addresses import Connection
 from sam_backend.pictures import Picture, Pictures
-from sam_backend.plan import Plan
-from sam_backend.right_of_way import RightOfWay
+from sam_backend.preannotation import labeling
+from sam_backend.preannotation.backlog import Backlog, Job, LetGoError
+from sam_backend.preannotation.plan import Plan
+from sam_backend.preannotation.right_of_way import RightOfWay
+from sam_backend.preannotation.spots import Spot
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
-from sam_backend.spots import Spot
 
 logger = logging.getLogger(__name__)
 
@@ -182,7 +183,7 @@ class Labeler:
         started = time.monotonic()
         self._proceed()
         with metrics.stage("automatic"):
-            found = preannotation.label(
+            found = labeling.label(
                 self._segmenter, lambda url: self._pictures.decode(files[url]), wanted.spots, wanted.plan, self._proceed
             )
             body = orjson.dumps(found.prediction)

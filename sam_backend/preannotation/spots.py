@@ -12,7 +12,7 @@ from sam_backend.errors import TaskError
 from sam_backend.labelstudio import boxes, choice
 from sam_backend.labelstudio.boxes import Box
 from sam_backend.labelstudio.tasks import image_url, places
-from sam_backend.plan import Plan
+from sam_backend.preannotation.plan import Plan
 
 logger = logging.getLogger(__name__)
 
