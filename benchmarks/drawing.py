@@ -65,4 +65,5 @@ def sheet(pictures: list[Rgb], columns: int = 4, side: int = 320) -> Rgb:
 
 
 def save(path: Path, rgb: Rgb) -> None:
-    cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+    how = [cv2.IMWRITE_PNG_COMPRESSION, 9] if path.suffix == ".png" else [cv2.IMWRITE_JPEG_QUALITY, 85]
+    cv2.imwrite(str(path), np.ascontiguousarray(rgb[..., ::-1]), how)
