@@ -31,9 +31,9 @@ test: lint $(SERVICE) ## lint, check the types, and run every test but the brows
 e2e: browser $(PROJECT) $(E2E) ## the tests with a real Label Studio and a real browser
 	.venv-e2e/bin/python -m pytest -m e2e tests/e2e
 
-soak: $(PROJECT) $(E2E) $(TESTS) ## the long tests: a project labeled whole, with the job killed again and again
+soak: $(PROJECT) $(E2E) $(TESTS) ## the long tests: bulk jobs killed again and again, a crowd of 600 objects
 	.venv-e2e/bin/python -m pytest -m soak tests/e2e -s
-	.venv-test/bin/python -m pytest -m soak tests/prelabel
+	.venv-test/bin/python -m pytest -m soak -s
 
 demo: $(SERVICE) $(E2E) ## start Label Studio and the backend on this machine, connected, with example images
 	@exec .venv-e2e/bin/python -m examples.demo
