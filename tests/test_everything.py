@@ -173,19 +173,20 @@ def in_crops(layer: int, a_side: int) -> Record:
 
 
 @pytest.mark.slow
-def test_the_guided_grid_finds_nearly_all_with_little_more_than_half_of_the_points(segmenter: Segmenter) -> None:
+def test_the_guided_grid_finds_nearly_all_with_half_of_the_points(segmenter: Segmenter) -> None:
     missed = total = points = 0
-    for name in ("coins", "scene 10"):
+    for name in ("coins", "scene 1", "camera"):
         rgb = picture(name)
         full, guided = (everything(segmenter, rgb, name, points_per_side=32, guided=guided) for guided in (False, True))
-        overlap = ious(bitmaps(full), bitmaps(guided))
-        missed += int((overlap.max(1) < MATCH).sum())
+        if full.masks:
+            overlap = ious(bitmaps(full), bitmaps(guided))
+            missed += int((overlap.max(1) < MATCH).sum())
         total += len(full.masks)
         points += guided.points
     assert total >= 20
     assert missed <= 0.05 * total
-    print(f"{total - missed} of {total} masks, {points} of 2048 points")
-    assert points <= 0.6 * 2048
+    print(f"{total - missed} of {total} masks, {points} of 3072 points")
+    assert points <= 3072 / 2
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 64), (64, 1), (37, 253)])

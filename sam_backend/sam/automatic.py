@@ -106,17 +106,28 @@ def generate(image: Image, parameters: AutomaticSettings, views: Iterable[tuple[
     """
     found: list[AutomaticMask] = []
     counts = np.zeros(3, np.int64)
+    too_many = 0
     for view, layer in views:
         scene, decode = open_view(view)
         proposals, counted = _in_view(scene, decode, grids.points(parameters, layer))
-        found += [_finished(scene, proposal) for proposal in proposals]
+        most = parameters.max_regions if _is_capped_at_once(parameters) else len(proposals)
+        found += [_finished(scene, proposal) for proposal in proposals[:most]]
+        too_many += max(0, len(proposals) - most)
         counts += counted
     if parameters.crop_n_layers > 0:
         found = _once(found, [-_area(mask.crop) for mask in found], parameters.crop_nms_thresh)
     if parameters.min_mask_region_area > 0:
         found = _tidied(found, parameters)
     points, unlikely, unstable = counts.tolist()
-    return replace(_chosen(image, found, parameters), points=points, unlikely=unlikely, unstable=unstable)
+    chosen = _chosen(image, found, parameters)
+    left_out = chosen.left_out + too_many
+    return replace(chosen, left_out=left_out, points=points, unlikely=unlikely, unstable=unstable)
+
+
+def _is_capped_at_once(parameters: AutomaticSettings) -> bool:
+    """Whether `max_regions` counts before masks are brought to full size: where nothing after it drops any."""
+    drops = parameters.crop_n_layers or parameters.min_mask_region_area or parameters.min_area
+    return bool(parameters.max_regions) and not drops and parameters.max_area >= 1
 
 
 def _in_view(scene: Scene, decode: Decode, grid: NDArray[np.float64]) -> tuple[list[Proposal], NDArray[np.int64]]:
