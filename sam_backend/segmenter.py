@@ -142,6 +142,7 @@ class Segmenter:
 
         def open_view(view: views.View) -> tuple[Scene, automatic.Decode]:
             embedding = self.embed(image) if view.image is image else self._encoded(view.image)
+            model.rest_encoder()  # the batches that follow take their own
 
             def decode(points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
                 proceed()
