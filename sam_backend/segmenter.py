@@ -155,7 +155,10 @@ class Segmenter:
 
         crops = grids.crops(image.original_size, parameters.crop_n_layers, parameters.crop_overlap_ratio)
         shown = ((views.crop(image, crop) if layer else views.whole(image), layer) for crop, layer in crops)
-        return automatic.generate(image, parameters, shown, open_view)
+        try:
+            return automatic.generate(image, parameters, shown, open_view)
+        finally:
+            model.rest_decoder()
 
     def correct(self, image: Image, prompt: Prompt, before: NDArray[np.bool_]) -> list[Mask]:
         """Let the points of a prompt correct a mask that stands; all that they don't point at stays as it is.

@@ -59,8 +59,11 @@ class CompiledSam:
 
     def rest_encoder(self) -> None:
         """Give back what the encoder's last inference left allocated, unless it is at work: vit_b's is 0.9 GB."""
-        with contextlib.suppress(RuntimeError):  # busy; then it needs it
-            self._encoder.release_memory()
+        _rest(self._encoder)
+
+    def rest_decoder(self) -> None:
+        """The same for the decoder: of a batch of 16 points, vit_b's is half a gigabyte."""
+        _rest(self._decoder)
 
     def bulk_request(self) -> "openvino.InferRequest":
         """A fresh request for the decoder: one that decodes many points at once gives its memory back in the end."""
@@ -72,6 +75,11 @@ class CompiledSam:
         if request is None:
             request = self._local.decoder = self._decoder.create_infer_request()
         return request
+
+
+def _rest(half: "openvino.CompiledModel") -> None:
+    with contextlib.suppress(RuntimeError):  # busy; then it needs it
+        half.release_memory()
 
 
 def compile_model(info: ModelInfo, device: str, precision: str, inference_threads: int) -> CompiledSam:
