@@ -18,6 +18,7 @@ class Case:
         labels: float32 (B, N), 1 foreground, 0 background.
         boxes: float32 (B, 4), XYXY in input pixels, or None.
         with_mask: also give the first case's answer as `mask_input`.
+        in_pieces: ask the decoder's two pieces for everything mode, which answer masks 1 to 3 of single points.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Case:
     labels: Floats
     boxes: Floats | None = None
     with_mask: bool = False
+    in_pieces: bool = False
 
 
 def picture(size: int) -> NDArray[np.uint8]:
@@ -46,6 +48,7 @@ def prompts(size: int) -> list[Case]:
     box = np.array([[0.57, 0.24, 0.83, 0.66]], np.float32) * size
     one = np.array([[[0.3, 0.3]]], np.float32) * size
     several = np.array([[[0.3, 0.3], [0.41, 0.24], [0.7, 0.45], [0.05, 0.7]]], np.float32) * size
+    apart = several[:, :3].reshape(3, 1, 2)
     mixed = np.array([[1, 1, 0, 0]], np.float32)
     positive = np.ones((1, 1), np.float32)
     return [
@@ -56,6 +59,7 @@ def prompts(size: int) -> list[Case]:
         Case("box and points", several, mixed, box),
         Case("point and mask", one, positive, with_mask=True),
         Case("box and mask", none, no_labels, box, with_mask=True),
-        Case("three prompts at once", several[:, :3].reshape(3, 1, 2), np.ones((3, 1), np.float32)),
+        Case("three prompts at once", apart, np.ones((3, 1), np.float32)),
+        Case("everything mode's points", apart, np.ones((3, 1), np.float32), in_pieces=True),
         Case("two boxes at once", none.repeat(2, 0), no_labels.repeat(2, 0), np.concatenate([box, box * 0.8])),
     ]

@@ -1,7 +1,8 @@
-"""torch → OpenVINO, directly: trace each half, name its inputs and outputs, save it."""
+"""torch → OpenVINO, directly: trace each part, name its inputs and outputs, save it."""
 
 import warnings
-from collections.abc import Mapping
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +13,17 @@ from torch import Tensor, nn
 
 from model_export.errors import ConversionError, OutputError
 from model_export.folder import EXPORT_ID_PATH, Description
-from model_export.modules import Decoder, Encoder
+from model_export.modules import Decoder, Encoder, Points, Upscaling
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
 Shape = tuple[int, ...]
+_ALIGNMENT = 64  # bytes
 ENCODER_OUTPUTS = ("image_embeddings",)
 DECODER_OUTPUTS = ("low_res_masks", "iou_predictions")
+POINTS_OUTPUTS = ("image_tokens", "mask_weights", "iou_predictions")
+UPSCALING_OUTPUTS = ("low_res_masks",)
 
 
 def convert_encoder(sam: "Sam") -> openvino.Model:
@@ -55,6 +59,32 @@ def convert_decoder(sam: "Sam") -> openvino.Model:
     return _convert(Decoder(sam), inputs, shapes, DECODER_OUTPUTS)
 
 
+def convert_points(sam: "Sam") -> openvino.Model:
+    """The decoder up to its masks, dynamic in the batch. See `modules.Points`."""
+    embedding = (1, sam.prompt_encoder.embed_dim, *sam.prompt_encoder.image_embedding_size)
+    inputs = {"image_embeddings": torch.zeros(embedding), "point_coords": torch.zeros((3, 2))}
+    return _convert(Points(sam), inputs, {"image_embeddings": embedding, "point_coords": (-1, 2)}, POINTS_OUTPUTS)
+
+
+def convert_upscaling(sam: "Sam") -> openvino.Model:
+    """The decoder's end, dynamic in the batch and the number of masks. See `modules.Upscaling`."""
+    height, width = sam.prompt_encoder.image_embedding_size
+    channels = sam.prompt_encoder.embed_dim
+    inputs = {
+        "image_tokens": torch.zeros((2, height * width, channels)),
+        "mask_weights": torch.zeros((2, 3, channels // 8)),
+    }
+    shapes = {"image_tokens": (-1, height * width, channels), "mask_weights": (-1, -1, channels // 8)}
+    return _convert(Upscaling(sam), inputs, shapes, UPSCALING_OUTPUTS)
+
+
+PARTS: Mapping[str, Mapping[str, Callable[["Sam"], openvino.Model]]] = {
+    "decoder": {"decoder": convert_decoder, "points": convert_points, "upscaling": convert_upscaling},
+    "encoder": {"encoder": convert_encoder},
+}
+"""The parts of each half, and what makes them."""
+
+
 def _convert(
     module: nn.Module, inputs: Mapping[str, Tensor], shapes: Mapping[str, Shape], outputs: tuple[str, ...]
 ) -> openvino.Model:
@@ -80,15 +110,50 @@ def _signature(inputs: Mapping[str, Tensor], shapes: Mapping[str, Shape]) -> lis
     return [(name, list(shapes[name]), value.dtype) for name, value in inputs.items()]
 
 
-def save(model: openvino.Model, path: Path, description: Description) -> None:
-    """Write `path` (.xml) and its .bin, marked with the export's id and with the weights in the export's precision.
+def save(models: Mapping[str, openvino.Model], folder: Path, half: str, description: Description) -> None:
+    """Write a half's parts, `<part>.xml` each, marked with the export's id.
+
+    All of them read their weights from `<half>.bin`, in the export's precision.
+
+    Args:
+        models: by part; one of them is named as the half.
+        folder: where to.
+        half: "encoder" or "decoder".
+        description: the export's.
 
     Raises:
         OutputError: the disk refuses.
     """
-    model.set_rt_info(description.export_id, EXPORT_ID_PATH)
-    try:
-        openvino.save_model(model, path, compress_to_fp16=description.precision == "f16")
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise OutputError(f"{path} cannot be written: {reason}.", "Choose another --output.") from None
+    weights = folder / f"{half}.bin"
+    places: dict[bytes, int] = {}
+    for part in sorted(models, key=lambda name: name != half):
+        path = folder / f"{part}.xml"
+        models[part].set_rt_info(description.export_id, EXPORT_ID_PATH)
+        try:
+            openvino.save_model(models[part], path, compress_to_fp16=description.precision == "f16")
+        except RuntimeError as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise OutputError(f"{path} cannot be written: {reason}.", "Choose another --output.") from None
+        if len(models) > 1:
+            _share_weights(path, weights, places)
+
+
+def _share_weights(path: Path, weights: Path, places: dict[bytes, int]) -> None:
+    """Let the graph at `path` read from `weights`, and drop its own file; `places` says what stands there already."""
+    document = ET.parse(path)  # noqa: S314 - written a moment ago
+    own = path.with_suffix(".bin")
+    data = own.read_bytes()
+    with weights.open("ab") as target:
+        for constant in document.iterfind("./layers/layer[@type='Const']/data"):
+            begin, size = int(constant.attrib["offset"]), int(constant.attrib["size"])
+            value = data[begin : begin + size]
+            if own == weights:
+                places.setdefault(value, begin)
+            elif value not in places:
+                target.write(bytes(-target.tell() % _ALIGNMENT))
+                places[value] = target.tell()
+                target.write(value)
+            constant.set("offset", str(places[value]))
+    if own != weights:
+        document.write(path)
+        own.unlink()

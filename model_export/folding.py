@@ -14,8 +14,12 @@ output projection: `(Σ share v) Wo = Σ share (v Wo)`; its bias, divided by H, 
 So rows of C = `q Wkᵀ`, `k Wqᵀ` and `v Wo`, H·T of them, are all that the image's tokens are multiplied with. Before
 the first attention from image to prompt nothing of the image depends on the prompt: there it has batch M = 1 and serves
 all prompts. (Where a mask is given with each prompt, M = B.)
+
+Where many prompts share the image as it is, the first block is cheaper still in segment-anything's own order: the
+image's projections are made once for all of them, and each prompt's share is D wide instead of C.
 """
 
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, cast
 
 import torch
@@ -27,10 +31,19 @@ if TYPE_CHECKING:
     from segment_anything.modeling.common import LayerNorm2d
     from segment_anything.modeling.transformer import Attention, TwoWayAttentionBlock
 
+    Attend = Callable[[Attention, Tensor, Tensor, Tensor], Tensor]
     _Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]
 
 
-def transform(transformer: "TwoWayTransformer", image: Tensor, pe: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor]:
+def transform(
+    transformer: "TwoWayTransformer",
+    image: Tensor,
+    pe: Tensor,
+    tokens: Tensor,
+    read: Sequence[int] = range(5),
+    *,
+    shared: bool = False,
+) -> tuple[Tensor, Tensor]:
     """What `transformer` answers.
 
     Args:
@@ -38,20 +51,32 @@ def transform(transformer: "TwoWayTransformer", image: Tensor, pe: Tensor, token
         image: float32 (M, N, C), M 1 or B.
         pe: float32 (1, N, C), the image's positional encoding.
         tokens: float32 (B, T, C), the prompts.
+        read: which tokens are read afterwards; the last attention leaves the others out. By default the IoU's and the
+            four masks'.
+        shared: M is 1, and B is so large that what is done once for all prompts costs nothing.
 
     Returns:
-        The tokens (B, T, C) and the image (B, N, C), both processed.
+        The tokens (B, R, C) that are read and the image (B, N, C), both processed.
     """
-    queries = tokens
-    for layer in transformer.layers:
-        queries, image = _block(layer, queries, image, tokens, pe)
-    last = transformer.final_attn_token_to_image
+    first, *others = transformer.layers
+    to_image, to_prompt = (_to_shared, _from_shared) if shared else (_prompt_to_image, _image_to_prompt)
+    queries, image = _block(first, tokens, image, tokens, pe, to_image, to_prompt)
+    for layer in others:
+        queries, image = _block(layer, queries, image, tokens, pe, _prompt_to_image, _image_to_prompt)
+    last, chosen = transformer.final_attn_token_to_image, list(read)
+    queries, tokens = queries[:, chosen], tokens[:, chosen]
     queries = queries + _prompt_to_image(last, queries + tokens, image + pe, image)
     return transformer.norm_final_attn(queries), image
 
 
 def _block(
-    layer: "TwoWayAttentionBlock", queries: Tensor, image: Tensor, tokens: Tensor, pe: Tensor
+    layer: "TwoWayAttentionBlock",
+    queries: Tensor,
+    image: Tensor,
+    tokens: Tensor,
+    pe: Tensor,
+    to_image: "Attend",
+    to_prompt: "Attend",
 ) -> tuple[Tensor, Tensor]:
     if layer.skip_first_layer_pe:
         queries = layer.self_attn(queries, queries, queries)
@@ -60,10 +85,27 @@ def _block(
         queries = queries + layer.self_attn(placed, placed, queries)
     queries = layer.norm1(queries)
     keys = image + pe  # both attentions of the block read it
-    queries = layer.norm2(queries + _prompt_to_image(layer.cross_attn_token_to_image, queries + tokens, keys, image))
+    queries = layer.norm2(queries + to_image(layer.cross_attn_token_to_image, queries + tokens, keys, image))
     queries = layer.norm3(queries + layer.mlp(queries))
-    taken = _image_to_prompt(layer.cross_attn_image_to_token, keys, queries + tokens, queries)
+    taken = to_prompt(layer.cross_attn_image_to_token, keys, queries + tokens, queries)
     return queries, layer.norm4(image + taken)
+
+
+def _to_shared(attention: "Attention", queries: Tensor, keys: Tensor, image: Tensor) -> Tensor:
+    """As `_prompt_to_image`, in segment-anything's own order; keys and image (1, N, C)."""
+    heads = attention.num_heads
+    projected = _scaled(_per_head(attention.q_proj, queries, heads))
+    shares, total = _unnormalized(projected @ _per_head(attention.k_proj, keys, heads).transpose(2, 3))
+    taken = shares @ _per_head(attention.v_proj, image, heads) / total
+    return attention.out_proj(taken.transpose(1, 2).flatten(2))
+
+
+def _from_shared(attention: "Attention", places: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """As `_image_to_prompt`, the logits in segment-anything's own order; places (1, N, C)."""
+    heads = attention.num_heads
+    projected = _scaled(_per_head(attention.k_proj, keys, heads))
+    logits = projected @ _per_head(attention.q_proj, places, heads).transpose(2, 3)
+    return _given(attention, logits, values)
 
 
 def _prompt_to_image(attention: "Attention", queries: Tensor, keys: Tensor, image: Tensor) -> Tensor:
@@ -72,25 +114,39 @@ def _prompt_to_image(attention: "Attention", queries: Tensor, keys: Tensor, imag
     heads = attention.num_heads
     queries = _scaled(_per_head(attention.q_proj, queries, heads))
     logits = _logits(queries @ _by_head(attention.k_proj.weight, heads), keys)
-    # Dividing by the sum afterwards spares a pass over B·H·T·N shares.
-    shares = (logits - logits.detach().amax(-1, keepdim=True)).exp()
-    taken = ((shares @ image) / shares.sum(-1, keepdim=True)).reshape(b, heads, t, c)
+    shares, total = _unnormalized(logits)
+    taken = ((shares @ image) / total).reshape(b, heads, t, c)
     out = taken @ _by_head(attention.v_proj.weight, heads).transpose(1, 2)
     return attention.out_proj(out.transpose(1, 2).reshape(b, t, -1) + attention.v_proj.bias)
 
 
 def _image_to_prompt(attention: "Attention", places: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """The image's places (M, N, C) attend to keys (B, T, C), and take of values (B, T, C): (B, N, C)."""
-    b, t, c = keys.shape
+    b, t, _ = keys.shape
     heads = attention.num_heads
     keys = _scaled(_per_head(attention.k_proj, keys, heads))
     offsets = keys @ attention.q_proj.bias.reshape(heads, -1, 1)
     logits = _logits(keys @ _by_head(attention.q_proj.weight, heads), places)
+    return _given(attention, logits.reshape(b, heads, t, -1) + offsets, values)
+
+
+def _given(attention: "Attention", logits: Tensor, values: Tensor) -> Tensor:
+    """What image tokens take of values (B, T, C), by logits (B, H, T, N): (B, N, C)."""
+    heads = attention.num_heads
     # Image tokens come last, so that the softmax over few prompt tokens runs along many image tokens.
-    shares = (logits.reshape(b, heads, t, -1) + offsets).softmax(2)
-    out = attention.out_proj.weight.reshape(c, heads, -1).permute(1, 2, 0)
+    shares = logits.softmax(2)
+    out = attention.out_proj.weight.reshape(values.shape[2], heads, -1).permute(1, 2, 0)
     taken = _per_head(attention.v_proj, values, heads) @ out + attention.out_proj.bias / heads
     return shares.flatten(1, 2).transpose(1, 2) @ taken.flatten(1, 2)
+
+
+def _unnormalized(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """A softmax over the last dimension, and what it must still be divided by.
+
+    Dividing afterwards what was summed by it spares a pass over B·H·T·N shares.
+    """
+    shares = (logits - logits.detach().amax(-1, keepdim=True)).exp()
+    return shares, shares.sum(-1, keepdim=True)
 
 
 def _logits(rows: Tensor, keys: Tensor) -> Tensor:
@@ -114,24 +170,28 @@ def _by_head(weight: Tensor, heads: int) -> Tensor:
     return weight.reshape(heads, -1, weight.shape[-1])
 
 
-def draw(decoder: "MaskDecoder", tokens: Tensor, image: Tensor, masks: slice = slice(0, 4)) -> Tensor:
-    """Upscale the image and multiply it with each mask's token, as `MaskDecoder.predict_masks` does in its end.
+def mask_weights(decoder: "MaskDecoder", tokens: Tensor, masks: slice = slice(0, 4)) -> Tensor:
+    """What the upscaled image is multiplied with, (B, M, C/8), for the tokens (B, M, C) of these of the four masks."""
+    heads = decoder.output_hypernetworks_mlps[masks]
+    return torch.stack([head(tokens[:, index]) for index, head in enumerate(heads)], dim=1)
+
+
+def draw(upscaling: nn.Sequential, weights: Tensor, image: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Upscale the image and multiply it with each mask's weights, as `MaskDecoder.predict_masks` does in its end.
 
     Args:
-        decoder: segment-anything's.
-        tokens: (B, T, C), processed; 1 to 4 are the masks'.
-        image: (B, h, w, C), processed.
-        masks: which of the four to draw.
+        upscaling: the decoder's `output_upscaling`.
+        weights: (B, M, C/8).
+        image: (B, N, C), processed.
+        grid: (h, w) of the N tokens.
 
     Returns:
         Logits (B, M, 4h, 4w).
     """
-    _, height, width, _ = image.shape
-    heads = list(enumerate(decoder.output_hypernetworks_mlps))[masks]
-    weights = torch.stack([head(tokens[:, 1 + index]) for index, head in heads], dim=1)
-    pixels = weights @ _upscaled(decoder.output_upscaling, image.flatten(1, 2)).transpose(1, 2)
-    pixels = pixels.reshape(-1, len(heads), height, width, 2, 2, 2, 2)
-    return pixels.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(-1, len(heads), 4 * height, 4 * width)
+    (height, width), count = grid, weights.shape[1]
+    pixels = weights @ _upscaled(upscaling, image).transpose(1, 2)
+    pixels = pixels.reshape(-1, count, height, width, 2, 2, 2, 2)
+    return pixels.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(-1, count, 4 * height, 4 * width)
 
 
 def _upscaled(layers: nn.Sequential, image: Tensor) -> Tensor:

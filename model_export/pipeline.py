@@ -77,15 +77,12 @@ def export(order: Order, step: Step) -> list[Difference]:
 
 
 def _convert(sam: "Sam", staging: Path, description: Description, step: Step) -> None:
-    with step("tracing the decoder"):
-        decoder = convert.convert_decoder(sam)
-    with step("saving the decoder"):
-        convert.save(decoder, staging / "decoder.xml", description)
-    del decoder
-    with step("tracing the encoder"):
-        encoder = convert.convert_encoder(sam)
-    with step("saving the encoder"):
-        convert.save(encoder, staging / "encoder.xml", description)
+    for half, parts in convert.PARTS.items():
+        with step(f"tracing the {half}"):
+            models = {name: convert_part(sam) for name, convert_part in parts.items()}
+        with step(f"saving the {half}"):
+            convert.save(models, staging, half, description)
+        del models
 
 
 def _compare(path: Path, description: Description, reference: list[Answer], step: Step) -> list[Difference]:

@@ -39,7 +39,10 @@ LIMITS: dict[Precision, Limits] = {"f32": Limits(1e-3, 0.999), "f16": Limits(2e-
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one side answered to one case: logits float32 (B, 4, h, w) and predicted IoU float32 (B, 4)."""
+    """What one side answered to one case: logits float32 (B, M, h, w) and predicted IoU float32 (B, M).
+
+    M is 4; 3 without mask 0 where the case is asked in pieces.
+    """
 
     logits: Floats
     iou_predictions: Floats
@@ -81,11 +84,12 @@ def _torch_answer(sam: "Sam", embedding: torch.Tensor, case: Case, mask: torch.T
     sparse, dense = sam.prompt_encoder(points, boxes, mask)
     image_pe = sam.prompt_encoder.get_dense_pe()
     logits, scores = sam.mask_decoder.predict_masks(embedding, image_pe, sparse, dense)
-    return Answer(logits.numpy(), scores.numpy())
+    first = 1 if case.in_pieces else 0
+    return Answer(logits.numpy()[:, first:], scores.numpy()[:, first:])
 
 
 def openvino_answers(folder: Path, description: Description, reference: list[Answer]) -> list[Answer]:
-    """What the folder's two halves answer to `cases`, in f32 arithmetic.
+    """What the folder's parts answer to `cases`, in f32 arithmetic.
 
     Args:
         folder: the model folder.
@@ -93,24 +97,32 @@ def openvino_answers(folder: Path, description: Description, reference: list[Ans
         reference: torch's answers; the first is given as `mask_input` to both sides alike.
 
     Raises:
-        ModelFolderError: a half is missing, broken or of another export.
+        ModelFolderError: a part is missing, broken or of another export.
     """
     size = description.image_size
     image = cases.picture(size)
     canvas = np.zeros((1, size, size, 3), np.uint8)
     canvas[0, : image.shape[0], : image.shape[1]] = image
-    encoder = _compile(folder / "encoder.xml", description)
+    encoder = _compile(folder / "encoder.xml", description, folder / "encoder.bin")
     embedding = encoder([canvas, np.array(image.shape[:2], np.int64)])[0]
     del encoder
-    decoder = _compile(folder / "decoder.xml", description)
+    weights = folder / "decoder.bin"
+    decoder, points, upscaling = (
+        _compile(folder / f"{part}.xml", description, weights) for part in ("decoder", "points", "upscaling")
+    )
     mask = _mask_of(reference)
-    return [_openvino_answer(decoder, embedding, case, mask) for case in cases.prompts(size)]
+    return [
+        _answer_in_pieces(points, upscaling, embedding, case)
+        if case.in_pieces
+        else _openvino_answer(decoder, embedding, case, mask)
+        for case in cases.prompts(size)
+    ]
 
 
-def _compile(path: Path, description: Description) -> openvino.CompiledModel:
+def _compile(path: Path, description: Description, weights: Path) -> openvino.CompiledModel:
     try:
         core = openvino.Core()
-        model = core.read_model(path)
+        model = core.read_model(path, weights)
         found = model.get_rt_info(EXPORT_ID_PATH).astype(str)
         if found != description.export_id:
             raise ModelFolderError(f"{path} is of another export than model.json.", "Export the model again.")
@@ -137,11 +149,19 @@ def _openvino_answer(decoder: openvino.CompiledModel, embedding: Floats, case: C
     return Answer(result["low_res_masks"], result["iou_predictions"])
 
 
+def _answer_in_pieces(
+    points: openvino.CompiledModel, upscaling: openvino.CompiledModel, embedding: Floats, case: Case
+) -> Answer:
+    result = points([embedding, case.points[:, 0]])
+    masks = upscaling([result["image_tokens"], result["mask_weights"]])
+    return Answer(masks["low_res_masks"], result["iou_predictions"])
+
+
 def compare(folder: Path, description: Description, reference: list[Answer]) -> list[Difference]:
     """Differences between torch's answers and the folder's, case by case.
 
     Raises:
-        ModelFolderError: a half is missing, broken or of another export.
+        ModelFolderError: a part is missing, broken or of another export.
     """
     answers = openvino_answers(folder, description, reference)
     return [

@@ -1,9 +1,7 @@
 """The hall: the only file that knows the order of the stages. Image → embedding (cache) → decoder → masks."""
 
-import threading
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +10,27 @@ from sam_backend import metrics
 from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.cache import embeddings
 from sam_backend.cache.memory import MemoryCache
-from sam_backend.sam import automatic, chain, cleaning, correction, decoder, encoder, geometry, grids, masks, views
+from sam_backend.sam import (
+    automatic,
+    chain,
+    cleaning,
+    correction,
+    decoder,
+    encoder,
+    geometry,
+    grids,
+    masks,
+    points,
+    views,
+)
 from sam_backend.sam.automatic import Found
 from sam_backend.sam.decoder import LowResMasks
-from sam_backend.sam.folder import ModelInfo, read_info
+from sam_backend.sam.folder import ModelInfo
 from sam_backend.sam.magnifier import Magnifier
-from sam_backend.sam.model import CompiledSam, check_device, compile_model
+from sam_backend.sam.model import CompiledSam
 from sam_backend.sam.proposals import Scene
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
-from sam_backend.service_settings import BUILTIN_MODEL
+from sam_backend.served_model import ServedModel
 from sam_backend.settings import Settings
 
 StepKey = tuple[str, str, bytes]
@@ -38,31 +48,32 @@ class Segmenter:
     Making one reads and checks the model folder, which is quick; the model is compiled on first use or by `load`.
 
     Raises:
-        ModelFolderError: the model folder is missing, broken, or made of two halves.
+        ModelFolderError: the model folder is missing, broken, or made of parts of several exports.
         SettingError: there is no such device, or the folder of `SAM_CACHE_DIR` cannot be made.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self.info: ModelInfo = read_info(model_folder(settings))
+        self._model = ServedModel(settings)
+        self.info: ModelInfo = self._model.info
         self._magnifier = Magnifier(self.info.image_size, settings.crop_below)
-        check_device(settings.device)
-        self._compiled: CompiledSam | None = None
-        self._compiling = threading.Lock()
         self._embeddings = embeddings.open_tiers(settings)
         self._steps: MemoryCache[StepKey, LowResMasks] = MemoryCache(_STEPS_BUDGET)
 
     @property
     def model_version(self) -> str:
         """Model, the checkpoint's hash and the precision: equal versions give equal answers."""
-        weights = self.info.checkpoint_sha256[:8]
-        stored = "" if self.info.precision == "f32" else f"-{self.info.precision}"
-        return f"{self.info.model_id}-{weights}{stored}-{self._settings.precision}"
+        return self._model.version
+
+    @property
+    def precision(self) -> str:
+        """The arithmetic that OpenVINO is asked for."""
+        return self._model.precision
 
     @property
     def loaded(self) -> bool:
         """Whether the model is compiled."""
-        return self._compiled is not None
+        return self._model.loaded
 
     def load(self) -> CompiledSam:
         """Compile the model, once; a failure is raised to each caller, and the next one tries again.
@@ -70,13 +81,7 @@ class Segmenter:
         Raises:
             ModelError: OpenVINO refused.
         """
-        with self._compiling:
-            if self._compiled is None:
-                settings = self._settings
-                self._compiled = compile_model(
-                    self.info, settings.device, settings.precision, settings.inference_threads
-                )
-            return self._compiled
+        return self._model.load()
 
     def embed(self, image: Image) -> Embedding:
         """The image's embedding: from the first tier that has it, or computed once however many ask."""
@@ -138,18 +143,18 @@ class Segmenter:
             ModelError: OpenVINO failed.
         """
         model = self.load()
-        request = model.bulk_request()
 
-        def open_view(view: views.View) -> tuple[Scene, automatic.Decode]:
+        def open_view(view: views.View) -> tuple[Scene, points.Decode]:
             embedding = self.embed(image) if view.image is image else self._encoded(view.image)
             model.rest_encoder()  # the batches that follow take their own
+            ask = points.decoding(model, embedding)
 
-            def decode(points: NDArray[np.float64]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            def decode(batch: NDArray[np.float64]) -> points.Answers:
                 proceed()
                 with metrics.stage("decode"):
-                    answer = decoder.decode_points(model, request, embedding, points)
-                metrics.count_decode(len(points))
-                return answer
+                    answers = ask(batch)
+                metrics.count_decode(len(batch))
+                return answers
 
             return Scene(self.info, view, embedding, parameters), decode
 
@@ -158,7 +163,7 @@ class Segmenter:
         try:
             return automatic.generate(image, parameters, shown, open_view)
         finally:
-            model.rest_decoder()
+            model.rest_points()
 
     def correct(self, image: Image, prompt: Prompt, before: NDArray[np.bool_]) -> list[Mask]:
         """Let the points of a prompt correct a mask that stands; all that they don't point at stays as it is.
@@ -237,10 +242,3 @@ class Segmenter:
 
     def _choose(self, embedding: Embedding, answer: LowResMasks, prompt: Prompt) -> list[int]:
         return masks.choose(self.info, embedding, answer, prompt, self._settings.choose)
-
-
-def model_folder(settings: Settings) -> Path:
-    """Where the model of these settings stands: beside this file for the built-in one, else in `SAM_MODEL_DIR`."""
-    if settings.model == BUILTIN_MODEL:
-        return Path(__file__).parent / BUILTIN_MODEL
-    return settings.model_dir / settings.model

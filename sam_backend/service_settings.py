@@ -89,10 +89,13 @@ class ServiceSettings(BaseModel):
         validation_alias="SAM_DEVICE",
         description="OpenVINO device: `CPU`, `GPU`, `NPU`, `AUTO`.",
     )
-    precision: Literal["f32", "bf16", "f16"] = Field(
-        "f32",
+    precision: Literal["auto", "f32", "bf16", "f16"] = Field(
+        "auto",
         validation_alias="SAM_PRECISION",
-        description="Arithmetic that OpenVINO is asked for: `f32`, `bf16` or `f16`.",
+        description=(
+            "Arithmetic that OpenVINO is asked for: `f32`, `bf16`, `f16`, or `auto`: `bf16` on a CPU that has it, else "
+            "`f32`; `f16` on a GPU. `/health` says which. It is a part of the model's version."
+        ),
     )
     inference_threads: int = Field(
         0,

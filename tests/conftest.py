@@ -1,6 +1,7 @@
 """What holds for every test: no network but loopback, and no haste on a slow machine."""
 
 import errno
+import importlib.util
 import ipaddress
 import os
 import socket
@@ -44,6 +45,13 @@ def _stay_here(event: str, arguments: tuple[Any, ...]) -> None:
 
 
 sys.addaudithook(_stay_here)
+
+
+@pytest.fixture(autouse=True)
+def _f32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The numbers that tests compare are those of f32, whatever this CPU is best at; a test may name another one."""
+    if importlib.util.find_spec("sam_backend"):
+        monkeypatch.setattr("sam_backend.served_model.best_precision", lambda _: "f32")
 
 
 @pytest.fixture(scope="session")

@@ -12,9 +12,10 @@ from sam_backend import metrics
 from sam_backend.cache import embeddings
 from sam_backend.errors import SettingError, StartError
 from sam_backend.sam import geometry
-from sam_backend.sam.folder import read_info
+from sam_backend.sam.folder import PARTS, read_info
 from sam_backend.sam.types import Image
-from sam_backend.segmenter import Segmenter, model_folder
+from sam_backend.segmenter import Segmenter
+from sam_backend.served_model import model_folder
 from sam_backend.settings import Settings
 from tests.test_segmenter import click, encodes, picture
 
@@ -114,7 +115,7 @@ def test_another_picture_another_model_and_another_precision_have_embeddings_of_
 ) -> None:
     other = Path(shutil.copytree(model_folder(Settings()), tmp_path / "other"))
     export_id = read_info(other).export_id
-    for name in ("model.json", "encoder.xml", "decoder.xml"):
+    for name in ("model.json", *(f"{part}.xml" for part in PARTS)):
         text = (other / name).read_text()
         (other / name).write_text(text.replace(export_id, "0123456789abcdef"))
     before = encodes()

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from sam_backend.errors import PortTakenError
-from sam_backend.segmenter import model_folder
+from sam_backend.served_model import model_folder
 from sam_backend.serving.process import listen
 from sam_backend.settings import load
 from tests.support import recordings

@@ -13,7 +13,8 @@ from sam_backend import metrics
 from sam_backend.errors import ModelError, ModelFolderError, PromptError, SettingError
 from sam_backend.sam import decoder
 from sam_backend.sam.types import Image, Prompt
-from sam_backend.segmenter import Segmenter, model_folder
+from sam_backend.segmenter import Segmenter
+from sam_backend.served_model import model_folder
 from sam_backend.settings import Settings
 
 

@@ -36,5 +36,6 @@ def predict_masks(
     image = (embeddings.repeat_interleave(b // embeddings.shape[0], 0) + dense).flatten(2).transpose(1, 2).contiguous()
     places = pe.flatten(2).transpose(1, 2).contiguous()
     tokens, image = folding.transform(decoder.transformer, image, places, tokens)
-    logits = folding.draw(decoder, tokens, image.unflatten(1, (e, e)), masks)
+    weights = folding.mask_weights(decoder, tokens[:, 1:][:, masks], masks)
+    logits = folding.draw(decoder.output_upscaling, weights, image, (e, e))
     return logits, decoder.iou_prediction_head(tokens[:, 0])

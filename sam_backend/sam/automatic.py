@@ -18,6 +18,7 @@ from sam_backend.sam import grids, masks, tidying
 from sam_backend.sam.geometry import Rectangle
 from sam_backend.sam.guide import Guide
 from sam_backend.sam.patch import Patch
+from sam_backend.sam.points import Decode
 from sam_backend.sam.proposals import Proposal, Scene, is_likely, propose
 from sam_backend.sam.suppression import suppress
 from sam_backend.sam.types import Image
@@ -25,9 +26,6 @@ from sam_backend.sam.views import View
 
 OutputMode = Literal["binary_mask", "uncompressed_rle", "coco_rle"]
 XYWH = tuple[int, int, int, int]
-
-Decode = Callable[[NDArray[np.float64]], tuple[NDArray[np.float32], NDArray[np.float32]]]
-"""Points (B, 2) in a view's pixels → logits float32 (B, 4, h, w), good until the next call, and IoUs float32 (B, 4)."""
 
 Open = Callable[[View], tuple[Scene, Decode]]
 """Encodes a view."""
@@ -136,12 +134,15 @@ def _in_view(scene: Scene, decode: Decode, grid: NDArray[np.float64]) -> tuple[l
     proposals: list[Proposal] = []
     likely = 0
     for batch in guide.batches():
-        logits, iou_predictions = decode(batch)
-        for point, candidates, ious in zip(batch, logits, iou_predictions, strict=True):
-            good = propose(scene, point, candidates[1:], ious[1:])
-            guide.learn(candidates[1:], ious[1:], found=bool(good))
-            proposals += good
-            likely += int(is_likely(ious[1:], scene.parameters).sum())
+        answers = decode(batch)
+        for index, (point, ious) in enumerate(zip(batch, answers.iou_predictions, strict=True)):
+            hopes = int(is_likely(ious, scene.parameters).sum())
+            if hopes or guide.learns:
+                logits = answers.draw(index)
+                good = propose(scene, point, logits, ious)
+                guide.learn(logits, ious, found=bool(good))
+                proposals += good
+                likely += hopes
     counts = np.array([guide.decoded, 3 * guide.decoded - likely, likely - len(proposals)])
     if not proposals:
         return [], counts

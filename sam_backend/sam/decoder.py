@@ -1,7 +1,6 @@
 """Embedding and prompt → low-resolution masks."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +9,6 @@ from sam_backend.errors import PromptError
 from sam_backend.sam import geometry
 from sam_backend.sam.model import CompiledSam, infer
 from sam_backend.sam.types import Embedding, Prompt
-
-if TYPE_CHECKING:
-    import openvino
 
 PADDING_LABEL = -1.0
 BOX_LABELS = (2.0, 3.0)
@@ -56,36 +52,6 @@ def decode(model: CompiledSam, embedding: Embedding, prompt: Prompt) -> LowResMa
     logits = request.get_tensor("low_res_masks").data[0].astype(np.float32)
     logits.flags.writeable = False
     return LowResMasks(logits, request.get_tensor("iou_predictions").data[0].astype(np.float32))
-
-
-def decode_points(
-    model: CompiledSam, request: "openvino.InferRequest", embedding: Embedding, points: NDArray[np.float64]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Decode many points, each for itself.
-
-    Args:
-        model: the compiled model.
-        request: a decoder's request of the caller's own; memory for the largest batch stays with it.
-        embedding: of the image.
-        points: float64 (B, 2), (x, y) in original pixels, all foreground.
-
-    Returns:
-        Logits float32 (B, 4, h, w), a view of the request's memory that its next inference overwrites, and
-        iou_predictions float32 (B, 4).
-
-    Raises:
-        ModelError: OpenVINO failed.
-    """
-    count = len(points)
-    scaled = geometry.to_input(points, embedding.original_size, embedding.input_size)[:, None]
-    inputs = {
-        "image_embeddings": embedding.features["image_embeddings"],
-        "point_coords": np.concatenate([scaled, np.zeros_like(scaled)], axis=1),
-        "point_labels": np.tile(np.array([1, PADDING_LABEL], np.float32), (count, 1)),
-        **_as_mask(Prompt(), model.info.low_res_size),
-    }
-    infer(request, inputs)
-    return request.get_tensor("low_res_masks").data, request.get_tensor("iou_predictions").data.copy()
 
 
 def _as_points(prompt: Prompt, embedding: Embedding) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

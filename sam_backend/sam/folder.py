@@ -1,4 +1,4 @@
-"""Read a model folder and check that its two halves belong together, without waking OpenVINO."""
+"""Read a model folder and check that its parts belong together, without waking OpenVINO."""
 
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -8,7 +8,12 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sam_backend.errors import ModelFolderError
 
-HALVES = ("encoder", "decoder")
+PARTS = {"encoder": "encoder", "decoder": "decoder", "points": "decoder", "upscaling": "decoder"}
+"""Each part of a model, `<part>.xml`, and whose weights it reads: `<half>.bin`.
+
+The last two are the decoder in two pieces, for everything mode; `points.py` says why.
+"""
+
 EXPORT_AGAIN = "Export the model again: python -m model_export export --help."
 _JSON_OBJECT = TypeAdapter(dict[str, object])
 
@@ -22,7 +27,7 @@ class ModelInfo(BaseModel):
         embedding_shape: (1, C, h, w) of `image_embeddings`.
         mask_threshold: logits above it are inside the mask.
         precision: how the weights are stored.
-        export_id: the mark that both halves carry.
+        export_id: the mark that all parts carry.
         folder: where the files are.
     """
 
@@ -44,9 +49,13 @@ class ModelInfo(BaseModel):
         """(h, w) of the decoder's masks: four times the embedding's."""
         return 4 * self.embedding_shape[2], 4 * self.embedding_shape[3]
 
+    def weights(self, part: str) -> Path:
+        """The file of a part's weights."""
+        return self.folder / f"{PARTS[part]}.bin"
+
 
 def read_info(folder: Path) -> ModelInfo:
-    """Read `model.json` and check both halves against it, without loading them.
+    """Read `model.json` and check all parts against it, without loading them.
 
     Args:
         folder: a folder that `python -m model_export export` wrote.
@@ -55,8 +64,8 @@ def read_info(folder: Path) -> ModelInfo:
         ModelFolderError: something is missing, broken, or of another export.
     """
     info = _read_description(folder)
-    for half in HALVES:
-        _check_half(info, half)
+    for part in PARTS:
+        _check_part(info, part)
     return info
 
 
@@ -80,19 +89,19 @@ def _read_description(folder: Path) -> ModelInfo:
         ) from None
 
 
-def _check_half(info: ModelInfo, half: str) -> None:
-    xml, weights = info.folder / f"{half}.xml", info.folder / f"{half}.bin"
+def _check_part(info: ModelInfo, part: str) -> None:
+    xml, weights = info.folder / f"{part}.xml", info.weights(part)
     try:
         # The folder is the operator's own, and expat refuses entity bombs.
         root = ET.parse(xml).getroot()  # noqa: S314
         available = weights.stat().st_size
     except (OSError, ET.ParseError) as error:
-        raise ModelFolderError(f"The {half} in {info.folder} cannot be read: {error}.", EXPORT_AGAIN) from None
+        raise ModelFolderError(f"{part}.xml in {info.folder} cannot be read: {error}.", EXPORT_AGAIN) from None
     mark = root.find("./rt_info/sam_backend/export_id")
     found = "no mark" if mark is None else mark.get("value", "no mark")
     if found != info.export_id:
         raise ModelFolderError(
-            f"The {half} in {info.folder} is of another export ({found}, model.json says {info.export_id}).",
+            f"{part}.xml in {info.folder} is of another export ({found}, model.json says {info.export_id}).",
             EXPORT_AGAIN,
         )
     needed = max((int(data.get("offset", 0)) + int(data.get("size", 0)) for data in root.iter("data")), default=0)

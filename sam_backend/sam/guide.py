@@ -41,6 +41,11 @@ class Guide:
         self._order = grids.scattered(grid) if self._guided else np.arange(len(grid))
         self.decoded = 0
 
+    @property
+    def learns(self) -> bool:
+        """Whether it wants to see every point's masks."""
+        return self._guided
+
     def batches(self) -> Iterator[NDArray[np.float64]]:
         """Points (B, 2); what is learned between two batches counts for the second."""
         size = self._scene.parameters.points_per_batch
@@ -51,7 +56,7 @@ class Guide:
             yield self._points[batch]
 
     def learn(self, logits: NDArray[np.float32], iou_predictions: NDArray[np.float32], *, found: bool) -> None:
-        """Note what a point was answered.
+        """Note what a point was answered; nothing unless it `learns`.
 
         Args:
             logits: float32 (3, h, w), masks 1 to 3.

@@ -1,14 +1,12 @@
 """Compile a model folder with OpenVINO."""
 
 import contextlib
-import re
-import subprocess
-import sys
 import threading
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from sam_backend.errors import ModelError, SettingError
-from sam_backend.sam.folder import EXPORT_AGAIN, HALVES, ModelInfo
+from sam_backend.errors import ModelError
+from sam_backend.sam.folder import EXPORT_AGAIN, ModelInfo
 
 if TYPE_CHECKING:
     import openvino
@@ -24,50 +22,33 @@ PORTS = {
         "low_res_masks",
         "iou_predictions",
     },
+    "points": {"image_embeddings", "point_coords", "image_tokens", "mask_weights", "iou_predictions"},
+    "upscaling": {"image_tokens", "mask_weights", "low_res_masks"},
 }
 
 
-def check_device(device: str) -> None:
-    """Refuse a device that OpenVINO does not see. Asked in another process: OpenVINO must not wake before a fork.
+class CompiledSam:
+    """The parts of a model, compiled. Threads share it; each has decoder buffers of its own.
+
+    Args:
+        info: the folder's description.
+        compile_part: compiles one of `folder.PARTS`. What everything mode needs is compiled when it is first asked for.
 
     Raises:
-        SettingError: there is no such device here.
+        ModelError: OpenVINO refused, or the graphs are not those of a SAM.
     """
-    if device.startswith(("CPU", "AUTO")):
-        return
-    question = "import openvino; print(*openvino.Core().available_devices)"
-    answer = subprocess.run(  # noqa: S603 (nothing of it comes from outside)
-        [sys.executable, "-c", question], capture_output=True, text=True, timeout=120, check=False
-    )
-    seen = answer.stdout.split()
-    if re.split("[.:]", device, maxsplit=1)[0] not in {name.split(".")[0] for name in seen}:
-        raise SettingError(f"SAM_DEVICE = {device!r}: OpenVINO sees {', '.join(seen)} here.", "Choose one of them.")
 
-
-class CompiledSam:
-    """Both halves, compiled. Threads share it; each has decoder buffers of its own."""
-
-    def __init__(self, info: ModelInfo, encoder: "openvino.CompiledModel", decoder: "openvino.CompiledModel") -> None:
+    def __init__(self, info: ModelInfo, compile_part: "Callable[[str], openvino.CompiledModel]") -> None:
         self.info = info
-        self._encoder = encoder
-        self._decoder = decoder
+        self._encoder, self._decoder = compile_part("encoder"), compile_part("decoder")
+        self._pieces: tuple[openvino.CompiledModel, ...] = ()
+        self._compile = compile_part
+        self._compiling = threading.Lock()
         self._local = threading.local()
 
     def encoder_request(self) -> "openvino.InferRequest":
         """A fresh request: an encode is long beside making one."""
         return self._encoder.create_infer_request()
-
-    def rest_encoder(self) -> None:
-        """Give back what the encoder's last inference left allocated, unless it is at work: vit_b's is 0.9 GB."""
-        _rest(self._encoder)
-
-    def rest_decoder(self) -> None:
-        """The same for the decoder: of a batch of 16 points, vit_b's is half a gigabyte."""
-        _rest(self._decoder)
-
-    def bulk_request(self) -> "openvino.InferRequest":
-        """A fresh request for the decoder: one that decodes many points at once gives its memory back in the end."""
-        return self._decoder.create_infer_request()
 
     def decoder_request(self) -> "openvino.InferRequest":
         """This thread's own request; its outputs are overwritten by the next inference of the same thread."""
@@ -76,14 +57,35 @@ class CompiledSam:
             request = self._local.decoder = self._decoder.create_infer_request()
         return request
 
+    def points_requests(self) -> "tuple[openvino.InferRequest, openvino.InferRequest]":
+        """Fresh requests for the two pieces of the decoder, `points` and `upscaling`.
 
-def _rest(half: "openvino.CompiledModel") -> None:
+        Raises:
+            ModelError: as for the class.
+        """
+        with self._compiling:
+            if not self._pieces:
+                self._pieces = (self._compile("points"), self._compile("upscaling"))
+        points, upscaling = (piece.create_infer_request() for piece in self._pieces)
+        return points, upscaling
+
+    def rest_encoder(self) -> None:
+        """Give back what the encoder's last inference left allocated, unless it is at work: vit_b's is 0.9 GB."""
+        _rest(self._encoder)
+
+    def rest_points(self) -> None:
+        """The same for both pieces of the decoder."""
+        for piece in self._pieces:
+            _rest(piece)
+
+
+def _rest(part: "openvino.CompiledModel") -> None:
     with contextlib.suppress(RuntimeError):  # busy; then it needs it
-        half.release_memory()
+        part.release_memory()
 
 
 def compile_model(info: ModelInfo, device: str, precision: str, inference_threads: int) -> CompiledSam:
-    """Load both halves onto `device`.
+    """Load a model onto `device`.
 
     Args:
         info: the folder's description, from `read_info`.
@@ -100,35 +102,41 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
     if inference_threads and device.startswith("CPU"):
         options["INFERENCE_NUM_THREADS"] = str(inference_threads)
     core = openvino.Core()
-    try:
-        encoder, decoder = (core.compile_model(info.folder / f"{half}.xml", device, options) for half in HALVES)
-    except RuntimeError as error:
-        raise ModelError(f"OpenVINO could not load {info.folder} on {device}: {_cause(error)}", EXPORT_AGAIN) from error
-    for half, compiled in zip(HALVES, (encoder, decoder), strict=True):
-        _check_ports(info, half, {port.any_name for port in (*compiled.inputs, *compiled.outputs)})
-    return CompiledSam(info, encoder, decoder)
+
+    def compile_part(part: str) -> openvino.CompiledModel:
+        try:
+            model = core.read_model(info.folder / f"{part}.xml", info.weights(part))
+            compiled = core.compile_model(model, device, options)
+        except RuntimeError as error:
+            reason = f"OpenVINO could not load {info.folder} on {device}: {_cause(error)}"
+            raise ModelError(reason, EXPORT_AGAIN) from error
+        _check_ports(info, part, {port.any_name for port in (*compiled.inputs, *compiled.outputs)})
+        return compiled
+
+    return CompiledSam(info, compile_part)
 
 
 def infer(request: "openvino.InferRequest", inputs: dict[str, Any]) -> None:
     """Run a request; its outputs stay in it.
 
     Args:
-        request: of either half.
-        inputs: arrays by input name, of the dtypes and shapes that `model_export.modules` documents.
+        request: of any part.
+        inputs: arrays by input name, of the dtypes and shapes that `model_export.modules` documents. The request reads
+            them where they lie.
 
     Raises:
         ModelError: OpenVINO failed.
     """
     try:
-        request.infer(inputs)
+        request.infer(inputs, share_inputs=True, share_outputs=True)
     except RuntimeError as error:
         raise ModelError(f"OpenVINO failed: {_cause(error)}", "Check SAM_DEVICE, SAM_PRECISION and memory.") from error
 
 
-def _check_ports(info: ModelInfo, half: str, found: set[str]) -> None:
-    missing = PORTS[half] - found
+def _check_ports(info: ModelInfo, part: str, found: set[str]) -> None:
+    missing = PORTS[part] - found
     if missing:
-        raise ModelError(f"The {half} in {info.folder} has no {', '.join(sorted(missing))}.", EXPORT_AGAIN)
+        raise ModelError(f"{part}.xml in {info.folder} has no {', '.join(sorted(missing))}.", EXPORT_AGAIN)
 
 
 def _cause(error: RuntimeError) -> str:

@@ -39,7 +39,7 @@ class Endpoints:
             "model_version": segmenter.model_version,
             "model_loaded": segmenter.loaded,
             "device": settings.device,
-            "precision": settings.precision,
+            "precision": segmenter.precision,
         }, 200
 
     def setup(self, body: Body) -> Answer:

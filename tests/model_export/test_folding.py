@@ -34,14 +34,17 @@ def draw(dim: int, batch: int, tokens: int, masks: int, grid: tuple[int, int] = 
     return tuple(torch.randn(shape, generator=generator) for shape in shapes)
 
 
-def folded(decoder: Any, image: Tensor, pe: Tensor, sparse: Tensor, dense: Tensor) -> tuple[Tensor, Tensor]:
+def folded(
+    decoder: Any, image: Tensor, pe: Tensor, sparse: Tensor, dense: Tensor, *, shared: bool = False
+) -> tuple[Tensor, Tensor]:
     own = torch.cat([decoder.iou_token.weight, decoder.mask_tokens.weight])
     prompts = torch.cat([own.expand(len(sparse), -1, -1), sparse], dim=1)
     places, positions = ((x.flatten(2).transpose(1, 2)) for x in (image + dense, pe))
-    tokens, places = folding.transform(decoder.transformer, places, positions, prompts)
-    return folding.draw(decoder, tokens, places.unflatten(1, image.shape[2:])), decoder.iou_prediction_head(
-        tokens[:, 0]
-    )
+    tokens, places = folding.transform(decoder.transformer, places, positions, prompts, shared=shared)
+    weights = folding.mask_weights(decoder, tokens[:, 1:])
+    height, width = image.shape[2:]
+    masks = folding.draw(decoder.output_upscaling, weights, places, (height, width))
+    return masks, decoder.iou_prediction_head(tokens[:, 0])
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 12])
@@ -56,6 +59,15 @@ def test_nothing_but_rounding_differs(batch: int, masks: int, tokens: int) -> No
         assert one.shape == other.shape
         assert (one - other).abs().max() < 1e-11 * (one.max() - one.min())
     assert (expected[0][0] - expected[0][-1]).abs().max() > 1e-3 or batch == 1, "all prompts alike prove little"
+
+
+@pytest.mark.parametrize("batch", [1, 4])
+@torch.no_grad()
+def test_what_is_done_once_for_all_prompts_changes_nothing(batch: int) -> None:
+    decoder = build(32, 4, 48).double()
+    inputs = tuple(x.double() for x in draw(32, batch, 2, 1))
+    for one, other in zip(decoder.predict_masks(*inputs), folded(decoder, *inputs, shared=True), strict=True):
+        assert (one - other).abs().max() < 1e-11 * (one.max() - one.min())
 
 
 @torch.no_grad()
@@ -80,3 +92,16 @@ def test_a_click_costs_less_than_six_tenths_of_the_multiplications() -> None:
             decode(*inputs)
         counts.append(counter.get_total_flops())
     assert counts[1] < 0.6 * counts[0]
+
+
+@torch.no_grad()
+def test_many_points_cost_less_than_half_of_the_multiplications() -> None:
+    """A batch of sixteen, drawn; a quarter where none is worth drawing."""
+    decoder = build(256, 8, 2048)
+    inputs = draw(256, 16, 2, 1, (32, 32))
+    counts = []
+    for decode in (decoder.predict_masks, lambda *given: folded(decoder, *given, shared=True)):
+        with FlopCounterMode(display=False) as counter:
+            decode(*inputs)
+        counts.append(counter.get_total_flops())
+    assert counts[1] < 0.5 * counts[0]

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from model_export.modules import Decoder, Encoder
 
+PARTS = {"encoder": "encoder", "decoder": "decoder", "points": "decoder", "upscaling": "decoder"}
+
 SIZE = 128
 Floats = NDArray[np.float32]
 
@@ -19,7 +21,8 @@ Floats = NDArray[np.float32]
 def compiled(exported: Path) -> dict[str, openvino.CompiledModel]:
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
     core = openvino.Core()
-    return {half: core.compile_model(exported / f"{half}.xml", "CPU", settings) for half in ("encoder", "decoder")}
+    models = {part: core.read_model(exported / f"{part}.xml", exported / f"{half}.bin") for part, half in PARTS.items()}
+    return {part: core.compile_model(model, "CPU", settings) for part, model in models.items()}
 
 
 def picture(height: int, width: int) -> NDArray[np.uint8]:
@@ -93,6 +96,22 @@ def test_batch_and_points_are_dynamic(
     assert relative(expected[1], found["iou_predictions"]) < SAME
 
 
+@pytest.mark.parametrize("batch", [1, 5, 64])
+def test_the_decoder_in_two_pieces_answers_points_as_the_whole_does(
+    tiny_sam: Any, compiled: dict[str, openvino.CompiledModel], batch: int
+) -> None:
+    """Masks 1 to 3 of single points; a mask can be drawn for some of them alone."""
+    points = np.random.default_rng(batch).uniform(0, SIZE, (batch, 2)).astype(np.float32)
+    embedding = embed(tiny_sam, picture(100, 128))
+    masks, scores = decode(tiny_sam, embedding, (torch.from_numpy(points[:, None]), torch.ones(batch, 1)))
+    found = compiled["points"]([embedding.numpy(), points])
+    assert relative(scores[:, 1:], found["iou_predictions"]) < SAME
+    for some in (slice(None), slice(batch - 1, batch)):
+        drawn = compiled["upscaling"]([found["image_tokens"][some], found["mask_weights"][some]])["low_res_masks"]
+        assert drawn.shape == masks[some, 1:].shape
+        assert relative(masks[some, 1:], drawn) < SAME
+
+
 def test_a_box_is_its_two_corners(tiny_sam: Any) -> None:
     embedding, box = embed(tiny_sam, picture(100, 128)), torch.tensor([[10.0, 20.0, 90.0, 70.0]])
     points = (torch.tensor([[[33.3, 44.4]]]), torch.tensor([[0.0]]))
@@ -122,3 +141,11 @@ def test_the_ports_have_the_names_and_types_of_the_contract(compiled: dict[str, 
         "low_res_masks": ("f32", "[?,4,32,32]"),
         "iou_predictions": ("f32", "[?,4]"),
     }
+    assert ports(compiled["points"].inputs) == {
+        "image_embeddings": ("f32", "[1,32,8,8]"),
+        "point_coords": ("f32", "[?,2]"),
+    }
+    between = {"image_tokens": ("f32", "[?,64,32]"), "mask_weights": ("f32", "[?,3,4]")}
+    assert ports(compiled["points"].outputs) == {**between, "iou_predictions": ("f32", "[?,3]")}
+    assert ports(compiled["upscaling"].inputs) == {**between, "mask_weights": ("f32", "[?,?,4]")}
+    assert ports(compiled["upscaling"].outputs) == {"low_res_masks": ("f32", "[?,?,32,32]")}

@@ -28,7 +28,8 @@ from model_export.errors import (
 from model_export.pipeline import Order
 from model_export.weights import Weights
 
-FILES = ["decoder.bin", "decoder.xml", "encoder.bin", "encoder.xml", "model.json"]
+PARTS = ("decoder", "encoder", "points", "upscaling")
+FILES = sorted(["model.json", "decoder.bin", "encoder.bin", *(f"{part}.xml" for part in PARTS)])
 pytestmark = pytest.mark.usefixtures("tiny")
 
 
@@ -46,8 +47,9 @@ def description_of(folder: Path) -> dict[str, Any]:
     return dict(json.loads((folder / "model.json").read_text()))
 
 
-def mark_of(half: Path) -> str:
-    return str(openvino.Core().read_model(half).get_rt_info(["sam_backend", "export_id"]).astype(str))
+def mark_of(part: Path) -> str:
+    weights = part.with_name("encoder.bin" if part.stem == "encoder" else "decoder.bin")
+    return str(openvino.Core().read_model(part, weights).get_rt_info(["sam_backend", "export_id"]).astype(str))
 
 
 def test_the_folder_says_what_it_is(tiny: Architecture, exported: Path) -> None:
@@ -57,7 +59,7 @@ def test_the_folder_says_what_it_is(tiny: Architecture, exported: Path) -> None:
     tools = description.pop("tools")
     assert tools["openvino"].startswith("2026.")
     assert tools["torch"] == torch.__version__
-    assert description.pop("export_id") == mark_of(exported / "encoder.xml") == mark_of(exported / "decoder.xml")
+    assert {description.pop("export_id")} == {mark_of(exported / f"{part}.xml") for part in PARTS}
     assert description == {
         "format": 1,
         "model_id": "tiny",
@@ -244,7 +246,7 @@ def test_a_half_of_another_export_is_found(exported: Path, tmp_path: Path) -> No
 def test_a_missing_file_is_named(exported: Path, tmp_path: Path, name: str) -> None:
     copy = Path(shutil.copytree(exported, tmp_path / "tiny"))
     (copy / name).unlink()
-    with pytest.raises(ModelFolderError, match=r"model\.json|encoder|decoder") as error:
+    with pytest.raises(ModelFolderError, match=r"model\.json|encoder|decoder|points|upscaling") as error:
         pipeline.verify_folder(copy, Weights(), quietly)
     assert "\n" not in str(error.value)
 

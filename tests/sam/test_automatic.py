@@ -13,13 +13,13 @@ from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.sam import automatic, grids
 from sam_backend.sam.automatic import AutomaticMask, Found
 from sam_backend.sam.patch import Patch
+from sam_backend.sam.points import Answers, Decode
 from sam_backend.sam.proposals import Scene
 from sam_backend.sam.types import Image, Size
 from sam_backend.sam.views import View, crop, whole
 from tests.support import logits as drawn
 
 Box = tuple[float, float, float, float]
-Answer = tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def generate(size: Size, things: Sequence[Thing], **parameters: Any) -> Found:
     settings = AutomaticSettings(**{"points_per_side": 16, **parameters})
     image = drawn.image(size)
 
-    def open_view(view: View) -> tuple[Scene, automatic.Decode]:
+    def open_view(view: View) -> tuple[Scene, Decode]:
         return drawn.of_view(view, settings), lambda points: decode(view, things, points)
 
     return automatic.generate(image, settings, views(image, settings), open_view)
@@ -46,17 +46,17 @@ def views(image: Image, settings: AutomaticSettings) -> list[tuple[View, int]]:
     return [(crop(image, rectangle) if layer else whole(image), layer) for rectangle, layer in crops]
 
 
-def decode(view: View, things: Sequence[Thing], points: NDArray[np.float64]) -> Answer:
-    logits = np.full((len(points), 4, drawn.GRID, drawn.GRID), -drawn.SHARP, np.float32)
-    ious = np.zeros((len(points), 4), np.float32)
+def decode(view: View, things: Sequence[Thing], points: NDArray[np.float64]) -> Answers:
+    logits = np.full((len(points), 3, drawn.GRID, drawn.GRID), -drawn.SHARP, np.float32)
+    ious = np.zeros((len(points), 3), np.float32)
     offset = np.tile(view.rectangle[:2], 2)
     by_size = sorted(things, key=lambda thing: (thing.box[2] - thing.box[0]) * (thing.box[3] - thing.box[1]))
     for number, (x, y) in enumerate(points + offset[:2]):
         hit = [thing for thing in by_size if thing.box[0] < x < thing.box[2] and thing.box[1] < y < thing.box[3]]
-        for index, thing in enumerate((hit + 2 * hit[-1:])[:3], start=1):
+        for index, thing in enumerate((hit + 2 * hit[-1:])[:3]):
             logits[number, index] = drawn.box(view.image.original_size, *(np.array(thing.box) - offset))
             ious[number, index] = thing.iou
-    return logits, ious
+    return Answers(ious, lambda index: logits[index])
 
 
 SIZE = (256, 256)

@@ -1,4 +1,4 @@
-"""A model folder whose halves don't belong together is refused before anything is loaded."""
+"""A model folder whose parts don't belong together is refused before anything is loaded."""
 
 import json
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from sam_backend.errors import ModelFolderError
-from sam_backend.sam.folder import read_info
-from sam_backend.segmenter import model_folder
+from sam_backend.sam.folder import PARTS, read_info
+from sam_backend.served_model import model_folder
 from sam_backend.settings import Settings
 
 
@@ -37,37 +37,37 @@ def test_missing_folder_says_which_settings_to_change(tmp_path: Path) -> None:
     assert "SAM_MODEL_DIR" in refusal(tmp_path / "nowhere")
 
 
-@pytest.mark.parametrize("half", ["encoder", "decoder"])
-def test_a_half_of_another_export_is_refused(folder: Path, half: str) -> None:
-    xml = folder / f"{half}.xml"
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_of_another_export_is_refused(folder: Path, part: str) -> None:
+    xml = folder / f"{part}.xml"
     text = xml.read_text()
     marked = re.sub(r'(<export_id value=")[0-9a-f]+', r"\g<1>0123456789abcdef", text)
     assert marked != text
     xml.write_text(marked)
-    assert f"{half} in" in refusal(folder)
+    assert f"{part}.xml in" in refusal(folder)
     assert "another export" in refusal(folder)
 
 
-@pytest.mark.parametrize("half", ["encoder", "decoder"])
-def test_a_half_without_a_mark_is_refused(folder: Path, half: str) -> None:
-    xml = folder / f"{half}.xml"
+@pytest.mark.parametrize("part", PARTS)
+def test_a_part_without_a_mark_is_refused(folder: Path, part: str) -> None:
+    xml = folder / f"{part}.xml"
     xml.write_text(xml.read_text().replace("export_id", "something"))
     assert "no mark" in refusal(folder)
 
 
-@pytest.mark.parametrize("half", ["encoder", "decoder"])
-@pytest.mark.parametrize("ending", ["xml", "bin"])
-def test_a_missing_file_is_named(folder: Path, half: str, ending: str) -> None:
-    (folder / f"{half}.{ending}").unlink()
-    assert f"{half}.{ending}" in refusal(folder)
+@pytest.mark.parametrize("name", sorted({f"{part}.xml" for part in PARTS} | {f"{half}.bin" for half in PARTS.values()}))
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    assert name in refusal(folder)
 
 
-@pytest.mark.parametrize("half", ["encoder", "decoder"])
-def test_truncated_files_are_refused(folder: Path, half: str) -> None:
-    for ending in ("bin", "xml"):
-        path = folder / f"{half}.{ending}"
-        path.write_bytes(path.read_bytes()[:-1000])
-        assert half in refusal(folder)
+@pytest.mark.parametrize("part", PARTS)
+def test_truncated_files_are_refused(folder: Path, part: str) -> None:
+    for path in (folder / f"{PARTS[part]}.bin", folder / f"{part}.xml"):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1000])
+        assert path.name in refusal(folder)
+        path.write_bytes(whole)
 
 
 @pytest.mark.parametrize(

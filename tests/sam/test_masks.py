@@ -12,7 +12,7 @@ from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import ModelInfo, read_info
 from sam_backend.sam.masks import SAME_IOU, Rule, choose, stability_score
 from sam_backend.sam.types import Embedding, Prompt
-from sam_backend.segmenter import model_folder
+from sam_backend.served_model import model_folder
 from sam_backend.settings import Settings
 
 INFO: ModelInfo = read_info(model_folder(Settings())).model_copy(

@@ -11,7 +11,7 @@ from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import read_info
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt, Size
 from sam_backend.sam.views import Finding, View
-from sam_backend.segmenter import model_folder
+from sam_backend.served_model import model_folder
 from sam_backend.settings import Settings
 
 SIDE = 64

@@ -43,10 +43,13 @@ def command() -> list[str]:
 
 
 def environment(**settings: str) -> dict[str, str]:
-    """The environment without any of our settings but these; the model may be another one than the built-in one."""
+    """The environment without any of our settings but these; the model may be another one than the built-in one.
+
+    The numbers that tests compare are those of f32, whatever this CPU is best at.
+    """
     kept = {"SAM_MODEL", "SAM_MODEL_DIR"}
     clean = {name: value for name, value in os.environ.items() if name in kept or not name.startswith(_OURS)}
-    return clean | settings
+    return clean | {"SAM_PRECISION": "f32"} | settings
 
 
 def free_port() -> int:
