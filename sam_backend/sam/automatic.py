@@ -135,14 +135,13 @@ def _in_view(scene: Scene, decode: Decode, grid: NDArray[np.float64]) -> tuple[l
     likely = 0
     for batch in guide.batches():
         answers = decode(batch)
-        for index, (point, ious) in enumerate(zip(batch, answers.iou_predictions, strict=True)):
-            hopes = int(is_likely(ious, scene.parameters).sum())
-            if hopes or guide.learns:
-                logits = answers.draw(index)
-                good = propose(scene, point, logits, ious)
-                guide.learn(logits, ious, found=bool(good))
-                proposals += good
-                likely += hopes
+        hopes = is_likely(answers.iou_predictions, scene.parameters)
+        likely += int(hopes.sum())
+        for index, logits in answers.draw(np.asarray(hopes.any(1) | guide.learns)):
+            ious = answers.iou_predictions[index]
+            good = propose(scene, batch[index], logits, ious)
+            guide.learn(logits, ious, found=bool(good))
+            proposals += good
     counts = np.array([guide.decoded, 3 * guide.decoded - likely, likely - len(proposals)])
     if not proposals:
         return [], counts

@@ -56,7 +56,7 @@ def decode(view: View, things: Sequence[Thing], points: NDArray[np.float64]) -> 
         for index, thing in enumerate((hit + 2 * hit[-1:])[:3]):
             logits[number, index] = drawn.box(view.image.original_size, *(np.array(thing.box) - offset))
             ious[number, index] = thing.iou
-    return Answers(ious, lambda index: logits[index])
+    return Answers(ious, lambda wanted: ((int(index), logits[index]) for index in np.flatnonzero(wanted)))
 
 
 SIZE = (256, 256)
