@@ -17,6 +17,7 @@ from sam_backend.labelstudio import config, prompts, results
 from sam_backend.labelstudio.addresses import Connection
 from sam_backend.labelstudio.config import LabelConfig
 from sam_backend.labelstudio.tasks import image_url, image_urls
+from sam_backend.labelstudio.upcoming import Opened
 from sam_backend.pictures import Picture
 from sam_backend.preannotation.labeler import Wanted
 from sam_backend.preannotation.plan import Plan
@@ -165,6 +166,7 @@ class SamBackend(LabelStudioMLBase):
         except TaskError as error:
             logger.warning("Not labeled: %s", logs.describe(error))
             return None
+        self._doubt([self._picture(task, spot.url) for spot in spots])
         return Wanted(spots, plan, self._connection, self._picture(task, "").task_id) if spots else None
 
     def _prediction(self, body: bytes) -> Any:
@@ -180,10 +182,24 @@ class SamBackend(LabelStudioMLBase):
 
     def _open(self, tasks: Sequence[Task], label_config: LabelConfig) -> list[dict[str, Any]]:
         self._warm([(task, url) for task in tasks for url in _urls(task, label_config)])
+        if len(tasks) == 1:  # several are not opened, but retrieved
+            self._follow(tasks[0], label_config)
         return [{"model_version": self._services.segmenter.model_version} for _ in tasks]
 
+    def _follow(self, task: Task, label_config: LabelConfig) -> None:
+        project, number = task.get("project"), task.get("id")
+        if type(project) is int and type(number) is int:
+            self._services.next_tasks.follow(Opened(self._connection, project, number), label_config)
+
     def _warm(self, images: Sequence[tuple[Task, str]]) -> None:
-        self._services.warmer.add([self._picture(task, url) for task, url in images])
+        pictures = [self._picture(task, url) for task, url in images]
+        self._doubt(pictures)
+        self._services.warmer.add(pictures)
+
+    def _doubt(self, pictures: Sequence[Picture]) -> None:
+        """The browser loads these now: what they showed before does not count."""
+        for picture in pictures:
+            self._services.pictures.doubt(picture)
 
     def _click(self, task: Task, context: Mapping[str, Any], label_config: LabelConfig) -> dict[str, Any]:
         shared = self._services

@@ -1,7 +1,8 @@
-"""Images by address: fetched for each request, decoded once for equal bytes.
+"""Images by address: asked for when a task is opened and now and then, decoded once for equal bytes.
 
-An address is no content: what it shows may change, and what it may show differs between projects and tokens. So the
-bytes are asked for each time, with the asker's own token, and only they say whether the pixels are known already.
+An address is no content: what it shows may change, and what it may show differs between projects and tokens. So each
+asker's own token has to open it first. What it showed to him counts for `SAM_IMAGE_FRESH` seconds, or until the task is
+opened again; then the server is asked whether it is the same still, and the bytes say which pixels they are.
 """
 
 import hashlib
@@ -10,13 +11,17 @@ from dataclasses import dataclass
 from sam_backend import metrics
 from sam_backend.cache.memory import MemoryCache
 from sam_backend.cache.single_flight import SingleFlight
+from sam_backend.errors import SamBackendError
 from sam_backend.labelstudio import images
 from sam_backend.labelstudio.addresses import Connection, TaskId
-from sam_backend.labelstudio.fetch import Fetcher
+from sam_backend.labelstudio.fetch import Fetcher, File, Stamp
 from sam_backend.sam.types import Image
 from sam_backend.settings import Settings
+from sam_backend.sightings import Sighting, Sightings
 
 _BUDGET = 256 * 1024**2
+_LONGEST = 2048
+"""Characters of an address that is remembered: data URIs bring the image along."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,16 +58,27 @@ class Pictures:
     def __init__(self, settings: Settings, budget: int = _BUDGET) -> None:
         self._limits = images.Limits.of(settings)
         self._fetcher = Fetcher()
+        self._seen: Sightings[Picture] = Sightings(settings.image_fresh)
+        self._looks: SingleFlight[Picture, Image] = SingleFlight()
         self._decoded: MemoryCache[bytes, _Decoded] = MemoryCache(budget)
         self._flights: SingleFlight[bytes, _Decoded] = SingleFlight()
 
     def get(self, picture: Picture) -> Image:
-        """The upright image.
+        """The upright image. Its server is not asked where it was seen a moment ago and its pixels are here still.
 
         Raises:
             ImageError: it could not be had or read.
         """
-        return self.decode(self.fetch(picture))
+        seen = self._seen.fresh(picture)
+        decoded = self._decoded.get(seen.digest) if seen else None
+        if decoded is None:
+            return self._looks.do(picture, lambda: self._look(picture))
+        metrics.count_cache(hit=True, cache="images")
+        return decoded.image
+
+    def doubt(self, picture: Picture) -> None:
+        """Ask its server next time, however long ago it was seen: who opens a task sees what it shows now."""
+        self._seen.doubt(picture)
 
     def fetch(self, picture: Picture) -> bytes:
         """The image's file.
@@ -70,8 +86,35 @@ class Pictures:
         Raises:
             ImageError: it could not be had.
         """
-        with metrics.stage("fetch"):
-            return self._fetcher.fetch(picture.url, picture.connection, self._limits, picture.task_id)
+        file = self._file(picture)
+        assert file is not None  # noqa: S101 (without a stamp there is no "the same still")
+        return file.data
+
+    def _look(self, picture: Picture) -> Image:
+        """What its server shows now."""
+        last, now = self._seen.last(picture), self._seen.now()
+        decoded = self._decoded.get(last.digest) if last else None
+        if last is None or decoded is None:
+            return self.decode(self.fetch(picture))
+        file = self._file(picture, last.stamp)
+        if file is not None:
+            return self.decode(file.data)
+        self._seen.note(picture, Sighting(last.digest, last.stamp, now))
+        metrics.count_cache(hit=True, cache="images")
+        return decoded.image
+
+    def _file(self, picture: Picture, known: Stamp | None = None) -> File | None:
+        """The file, or None where it is the known one still; noted is what was seen, and no failure."""
+        now = self._seen.now()
+        try:
+            with metrics.stage("fetch"):
+                file = self._fetcher.ask(picture.url, picture.connection, self._limits, picture.task_id, known)
+        except SamBackendError:
+            self._seen.forget(picture)
+            raise
+        if file is not None and len(picture.url) <= _LONGEST:
+            self._seen.note(picture, Sighting(hashlib.sha256(file.data).digest(), file.stamp, now))
+        return file
 
     def decode(self, data: bytes) -> Image:
         """The upright image of a file.

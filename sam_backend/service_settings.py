@@ -126,6 +126,16 @@ class ServiceSettings(BaseModel):
         validation_alias="SAM_WARM_QUEUE",
         description="Opened tasks that may wait for their embedding in the background; `0` turns warming off.",
     )
+    warm_next: int = Field(
+        2,
+        ge=0,
+        le=100,
+        validation_alias="SAM_WARM_NEXT",
+        description=(
+            "How many of the next unlabeled tasks of the project are warmed after the opened one; needs a token for "
+            "Label Studio. `0`: none."
+        ),
+    )
     retrieve_seconds: float = Field(
         90.0,
         gt=0,
@@ -172,6 +182,16 @@ class ServiceSettings(BaseModel):
         le=600,
         validation_alias="SAM_IMAGE_TIMEOUT",
         description="Seconds that fetching an image may take in all.",
+    )
+    image_fresh: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        validation_alias="SAM_IMAGE_FRESH",
+        description=(
+            "Seconds for which clicks do not ask again whether an address still shows the same image; opening the task "
+            "asks. `0`: each click asks."
+        ),
     )
     max_body_bytes: Bytes = Field(
         ByteSize(256 * 1024**2),

@@ -1,6 +1,7 @@
 """What is made once per process and shared by all requests."""
 
 import atexit
+import functools
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,9 +10,11 @@ from dataclasses import dataclass
 from sam_backend import logs, settings
 from sam_backend.errors import ModelError, SamBackendError
 from sam_backend.joins import Joins
+from sam_backend.next_tasks import NextTasks
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.preannotation.labeler import Labeler
 from sam_backend.recent import Recent
+from sam_backend.sam.types import Image
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
 from sam_backend.warmer import Warmer
@@ -66,7 +69,8 @@ class Services:
     segmenter: Segmenter
     pictures: Pictures
     loader: Loader
-    warmer: Warmer[Picture]
+    warmer: Warmer[Picture, Image]
+    next_tasks: NextTasks
     labeler: Labeler
     joins: Joins
     recent: Recent
@@ -76,6 +80,7 @@ class Services:
         """Stop what runs in the background."""
         self.clicks.shutdown(wait=False, cancel_futures=True)
         self.labeler.close()
+        self.next_tasks.close()
         self.warmer.close()
         self.loader.close()
 
@@ -88,11 +93,13 @@ def build(settings: Settings) -> Services:
     """
     segmenter = Segmenter(settings)
     pictures = Pictures(settings)
-    warmer = Warmer[Picture](lambda picture: segmenter.embed(pictures.get(picture)), settings.warm_queue)
+    warmer = Warmer[Picture, Image](pictures.get, segmenter.embed, settings.warm_queue)
+    next_tasks = NextTasks(functools.partial(warmer.add, later=True), settings)
     clicks = ThreadPoolExecutor(settings.threads, "click")
     joins = Joins(settings.join_seconds)
     labeler = Labeler(segmenter, pictures, settings)
-    return Services(settings, segmenter, pictures, Loader(segmenter), warmer, labeler, joins, Recent(), clicks)
+    loader = Loader(segmenter)
+    return Services(settings, segmenter, pictures, loader, warmer, next_tasks, labeler, joins, Recent(), clicks)
 
 
 _shared: Services | None = None

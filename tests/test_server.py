@@ -256,16 +256,27 @@ def test_an_error_is_logged_in_one_line_with_its_remedy_task_and_request(service
     assert "task 1" in line
 
 
-def test_a_click_is_logged_with_its_stages_and_nothing_private(service: Service) -> None:
-    response = recordings.read("D1_keypoint_airplane__predict").send(service.url)
+def test_a_click_is_logged_with_its_stages_and_nothing_private(service: Service, host: ImageHost) -> None:
+    """The second one on an image needs no fetch."""
+    click = on(host.put("/data/upload/1/logged.png", scenes.png(recordings.PLAIN.rgb)))
+    clicks = [requests.post(f"{service.url}/predict", json=click, timeout=30) for _ in range(2)]
+    recordings.read("D1_keypoint_airplane__predict").send(service.url)
     log = service.log()
-    [line] = [line for line in log.splitlines() if response.headers["X-Request-ID"] in line]
-    for stage in ("fetch=", "decode=", "upscale=", "rle="):
-        assert stage in line
+    first, second = (_line(log, response) for response in clicks)
+    for stage in ("decode=", "upscale=", "rle="):
+        assert stage in first
+        assert stage in second
+    assert "fetch=" in first
+    assert "fetch=" not in second
     assert TOKEN not in log
     assert "<LEGACY_TOKEN>" not in log
     assert "brushlabels" not in log
     assert "user@example.com" not in log
+
+
+def _line(log: str, response: requests.Response) -> str:
+    [line] = [line for line in log.splitlines() if response.headers["X-Request-ID"] in line]
+    return line
 
 
 def test_a_line_break_in_a_request_does_not_begin_a_line_in_the_log(service: Service) -> None:
@@ -314,12 +325,26 @@ def test_an_opened_task_whose_image_is_missing_is_answered_all_the_same(service:
 
 
 def test_an_address_that_shows_another_image_later_gets_the_new_ones_mask(service: Service, host: ImageHost) -> None:
+    """From when the task is opened on, which is when the browser loads it; until then what was opened counts."""
     for seed, center in enumerate([(30.0, 30.0), (70.0, 60.0)]):
         scene = scenes.draw(640, 480, {"one": (*center, 15.0, 20.0)}, seed)
-        host.put("/data/upload/1/changing.png", scenes.png(scene.rgb))
-        click = recordings.ask("/data/upload/1/changing.png", (480, 640), recordings.keypoint(*center))
+        path = host.put("/data/upload/1/changing.png", scenes.png(scene.rgb))
+        click = recordings.ask(path, (480, 640), recordings.keypoint(*center))
+        opened = click | {"params": {"context": None}}
+        requests.post(f"{service.url}/predict", json=opened, timeout=30).raise_for_status()
         [region] = recordings.answered(requests.post(f"{service.url}/predict", json=click, timeout=30))
         assert scenes.iou(recordings.bitmap(region), scene.objects["one"]) >= 0.8
+
+
+def test_without_opening_the_task_an_image_is_looked_at_again_after_a_while(host: ImageHost, tmp_path: Path) -> None:
+    settings = {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN, "SAM_IMAGE_FRESH": "0"}
+    with running(tmp_path, **settings) as service:
+        for seed, center in enumerate([(30.0, 30.0), (70.0, 60.0)]):
+            scene = scenes.draw(640, 480, {"one": (*center, 15.0, 20.0)}, seed)
+            path = host.put("/data/upload/1/swapped.png", scenes.png(scene.rgb))
+            click = recordings.ask(path, (480, 640), recordings.keypoint(*center))
+            [region] = recordings.answered(requests.post(f"{service.url}/predict", json=click, timeout=30))
+            assert scenes.iou(recordings.bitmap(region), scene.objects["one"]) >= 0.8
 
 
 @pytest.mark.parametrize("path", ["/", "/versions", "/metrics", "/setup", "/predict"])

@@ -38,7 +38,7 @@ def until(happened: Callable[[], bool]) -> None:
 
 def test_newest_first_each_once_and_the_oldest_let_go() -> None:
     work = Work()
-    warmer = Warmer[str](work, most=3)
+    warmer = Warmer[str, str](str, work, most=3)
     warmer.add(["first"])
     assert work.begun.wait(10)
     warmer.add(["a"])
@@ -53,7 +53,7 @@ def test_newest_first_each_once_and_the_oldest_let_go() -> None:
 
 def test_the_first_of_a_request_goes_first() -> None:
     work = Work()
-    warmer = Warmer[str](work, most=10)
+    warmer = Warmer[str, str](str, work, most=10)
     work.go_on.set()
     warmer.add(["one", "two", "three"])
     until(lambda: len(work.done) == 3)
@@ -64,7 +64,7 @@ def test_the_first_of_a_request_goes_first() -> None:
 def test_a_failure_is_logged_and_the_next_job_is_done(caplog: pytest.LogCaptureFixture) -> None:
     work = Work()
     work.go_on.set()
-    warmer = Warmer[str](work, most=10)
+    warmer = Warmer[str, str](str, work, most=10)
     with caplog.at_level(logging.WARNING):
         warmer.add(["missing", "broken", "fine"])
         until(lambda: len(work.done) == 3)
@@ -76,7 +76,7 @@ def test_a_failure_is_logged_and_the_next_job_is_done(caplog: pytest.LogCaptureF
 
 def test_nothing_is_queued_when_it_is_turned_off() -> None:
     work = Work()
-    warmer = Warmer[str](work, most=0)
+    warmer = Warmer[str, str](str, work, most=0)
     warmer.add(["one"])
     assert not work.begun.wait(0.2)
     warmer.close()
@@ -84,7 +84,7 @@ def test_nothing_is_queued_when_it_is_turned_off() -> None:
 
 def test_closing_waits_for_the_job_under_way_and_forgets_the_rest() -> None:
     work = Work()
-    warmer = Warmer[str](work, most=10)
+    warmer = Warmer[str, str](str, work, most=10)
     warmer.add(["under way", "waiting"])
     assert work.begun.wait(10)
     closing = threading.Thread(target=warmer.close)
@@ -97,7 +97,7 @@ def test_closing_waits_for_the_job_under_way_and_forgets_the_rest() -> None:
 
 def test_closing_ends_though_the_job_under_way_does_not() -> None:
     work = Work()
-    warmer = Warmer[str](work, most=10)
+    warmer = Warmer[str, str](str, work, most=10)
     warmer.add(["endless"])
     assert work.begun.wait(10)
     started = time.monotonic()
@@ -108,7 +108,7 @@ def test_closing_ends_though_the_job_under_way_does_not() -> None:
 
 def test_adding_never_waits_for_work() -> None:
     work = Work()
-    warmer = Warmer[str](work, most=1000)
+    warmer = Warmer[str, str](str, work, most=1000)
     started = time.monotonic()
     for number in range(2000):
         warmer.add([str(number)])

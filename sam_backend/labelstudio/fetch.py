@@ -1,12 +1,13 @@
 """Get an image's bytes: a data URI, an upload, a local file or a cloud storage of Label Studio, an http(s) address.
 
-Redirects are followed by hand: each hop decides anew which token it may carry (`addresses`).
+Redirects are followed by hand: each hop decides anew which token it may carry (`addresses`). What a server says of a
+file's version (`Stamp`) goes back to the address that said it, and to no other.
 """
 
 import base64
 import binascii
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Self
 from urllib.parse import unquote_to_bytes, urljoin
 
 import requests
@@ -16,28 +17,59 @@ from sam_backend.labelstudio.addresses import (
     Connection,
     TaskId,
     checked,
-    credential_for,
     is_cloud,
     is_label_studio,
     resolve,
     shown,
 )
 from sam_backend.labelstudio.images import Limits
-from sam_backend.labelstudio.tokens import Tokens
-from sam_backend.labelstudio.transport import Deadline, Http, read
+from sam_backend.labelstudio.session import Session
+from sam_backend.labelstudio.transport import Deadline, read
 
-__all__ = ["Connection", "Fetcher"]
+__all__ = ["Connection", "Fetcher", "File", "Stamp"]
 
 MAX_REDIRECTS = 5
 _HEADERS = {"Accept": "image/*,*/*;q=0.8", "Accept-Encoding": "identity", "User-Agent": "sam-backend"}
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """By what a server knows one version of a file.
+
+    Attributes:
+        url: the address that gave it, behind all redirects; it may carry a signature.
+        etag: its `ETag`, or empty.
+        modified: its `Last-Modified`, or empty.
+    """
+
+    url: str = field(default="", repr=False)
+    etag: str = ""
+    modified: str = ""
+
+    @classmethod
+    def of(cls, url: str, response: requests.Response) -> Self:
+        """What an answer says."""
+        return cls(url, response.headers.get("ETag", ""), response.headers.get("Last-Modified", ""))
+
+    def questions(self, url: str) -> dict[str, str]:
+        """The headers that ask this address whether it is the same still; none for another address."""
+        asked = {"If-None-Match": self.etag, "If-Modified-Since": self.modified} if url == self.url else {}
+        return {name: value for name, value in asked.items() if value}
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """An image's file."""
+
+    data: bytes = field(repr=False)
+    stamp: Stamp = field(default_factory=Stamp)
 
 
 class Fetcher:
     """Fetches images; keeps connections and access tokens. Threads share it."""
 
     def __init__(self) -> None:
-        self._http = Http()
-        self._tokens = Tokens(self._http)
+        self._session = Session()
 
     def fetch(self, address: str, connection: Connection, limits: Limits, task_id: TaskId | None = None) -> bytes:
         """The image file that a task names.
@@ -55,42 +87,40 @@ class Fetcher:
             ImageUnavailableError: an error status, too many redirects, no connection.
             ImageTimeoutError: too slow.
         """
+        file = self.ask(address, connection, limits, task_id)
+        assert file is not None  # noqa: S101 (without a stamp there is no "the same still")
+        return file.data
+
+    def ask(
+        self,
+        address: str,
+        connection: Connection,
+        limits: Limits,
+        task_id: TaskId | None = None,
+        known: Stamp | None = None,
+    ) -> File | None:
+        """The file, or None where the server says that it is the `known` one still.
+
+        Args and Raises: as `fetch`.
+        """
         if address.lstrip()[:5].lower() == "data:":
-            return _from_data_uri(address.strip(), limits)
+            return File(_from_data_uri(address.strip(), limits))
         deadline = Deadline(limits.timeout)
         url = resolve(address, connection, task_id)
         for _ in range(MAX_REDIRECTS + 1):
-            with self._answer(url, connection, deadline) as response:
+            questions = known.questions(url) if known else {}
+            with self._session.answer(url, connection, deadline, _HEADERS | questions) as response:
+                if questions and response.status_code == requests.codes.not_modified:
+                    return None
                 if not response.is_redirect:
                     _check_status(response, url, address, connection)
-                    return read(response, limits.max_bytes)
+                    return File(read(response, limits.max_bytes), Stamp.of(url, response))
                 if is_cloud(address) and response.status_code == requests.codes.see_other:
                     connection = Connection()  # a signed address opens by itself, and some refuse a token beside it
                 url = checked(urljoin(url, response.headers["Location"]))
         raise ImageUnavailableError(
             f"The image {shown(address)} redirects more than {MAX_REDIRECTS} times.", "Correct its address."
         )
-
-    @contextmanager
-    def _answer(self, url: str, connection: Connection, deadline: Deadline) -> Iterator[requests.Response]:
-        """One hop's answer, with the token that this hop may carry; an access token that is refused is renewed once."""
-        credential = credential_for(url, connection)
-        if credential is None:
-            with self._http.answer(url, _HEADERS, deadline) as response:
-                yield response
-            return
-        authorization = self._tokens.authorization(credential, deadline)
-        with ExitStack() as stack:
-            response = stack.enter_context(self._http.answer(url, _with(authorization), deadline))
-            if response.status_code == requests.codes.unauthorized:
-                renewed = self._tokens.authorization(credential, deadline, refused=authorization)
-                if renewed != authorization:
-                    response = stack.enter_context(self._http.answer(url, _with(renewed), deadline))
-            yield response
-
-
-def _with(authorization: str) -> dict[str, str]:
-    return {**_HEADERS, "Authorization": authorization}
 
 
 def _check_status(response: requests.Response, url: str, address: str, connection: Connection) -> None:

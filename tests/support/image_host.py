@@ -1,6 +1,7 @@
 """A file server on loopback that stands where Label Studio serves its images."""
 
 import contextlib
+import hashlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ class Reply:
         pause: seconds between two pieces of 1024 bytes.
         gate: the body waits until it is set.
         token: the legacy token that must come; None lets everybody in.
+        tagged: it has an `ETag`, and who knows it gets 304.
     """
 
     body: bytes = b""
@@ -29,15 +31,21 @@ class Reply:
     pause: float = 0.0
     gate: threading.Event | None = None
     token: str | None = TOKEN
+    tagged: bool = False
+
+    @property
+    def etag(self) -> str:
+        return f'"{hashlib.sha256(self.body).hexdigest()[:16]}"'
 
 
 @dataclass
 class ImageHost:
-    """Replies by path, and what was asked: (path, Authorization) of each request."""
+    """Replies by path, and what was asked: (path, Authorization) of each request; its files' bodies that were sent."""
 
     url: str = ""
     replies: dict[str, Reply] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
+    sent: list[str] = field(default_factory=list)
 
     def put(self, path: str, body: bytes, **more: object) -> str:
         """Serve a file; returns its path."""
@@ -83,8 +91,13 @@ class _Handler(BaseHTTPRequestHandler):
         reply = host.replies.get(self.path, Reply(b"no such file", 404, token=None))
         if reply.token is not None and authorization != f"Token {reply.token}":
             reply = Reply(b"who are you?", 401)
+        if reply.tagged and self.headers.get("If-None-Match") == reply.etag:
+            reply = Reply(status=304)
+        if reply.status == 200:
+            host.sent.append(self.path)
+        tag = {"ETag": reply.etag} if reply.tagged else {}
         self.send_response(reply.status)
-        for name, value in {"Content-Length": str(len(reply.body)), **reply.headers}.items():
+        for name, value in {"Content-Length": str(len(reply.body)), **tag, **reply.headers}.items():
             self.send_header(name, value)
         self.end_headers()
         if reply.gate:
