@@ -115,3 +115,128 @@ def test_adding_never_waits_for_work() -> None:
     assert time.monotonic() - started < 2
     work.go_on.set()
     warmer.close()
+
+
+class Halves:
+    """Notes what is made ready and what is done, in order; the first to be done waits until it is let go."""
+
+    def __init__(self) -> None:
+        self.begun = threading.Event()
+        self.go_on = threading.Event()
+        self.ready: list[str] = []
+        self.done: list[str] = []
+
+    def prepare(self, job: str) -> str:
+        self.ready.append(job)
+        if job == "missing":
+            raise ImageUnavailableError("The image's server answered 404.", "Check that the image exists.")
+        return f"{job} {self.ready.count(job)}"
+
+    def work(self, ready: str) -> None:
+        self.begun.set()
+        assert self.go_on.wait(10)
+        self.done.append(ready)
+
+
+def test_the_next_jobs_are_made_ready_while_one_is_done_and_no_more_than_two() -> None:
+    halves = Halves()
+    warmer = Warmer[str, str](halves.prepare, halves.work, most=10)
+    warmer.add(["first"])
+    assert halves.begun.wait(10)
+    warmer.add(["a", "b", "c", "d"])
+    until(lambda: len(halves.ready) == 3)
+    assert halves.ready == ["first", "a", "b"]
+    assert not halves.done
+    halves.go_on.set()
+    until(lambda: len(halves.done) == 5)
+    warmer.close()
+    assert halves.done == ["first 1", "a 1", "b 1", "c 1", "d 1"]
+    assert sorted(halves.ready) == sorted({"first", "a", "b", "c", "d"})
+
+
+def test_a_newer_job_overtakes_those_that_are_ready_and_each_is_done() -> None:
+    halves = Halves()
+    warmer = Warmer[str, str](halves.prepare, halves.work, most=10)
+    warmer.add(["first"])
+    assert halves.begun.wait(10)
+    warmer.add(["a", "b"])
+    until(lambda: "b" in halves.ready)
+    warmer.add(["newer"])
+    until(lambda: "newer" in halves.ready)
+    halves.go_on.set()
+    until(lambda: len(halves.done) == 4)
+    warmer.close()
+    assert [one.split()[0] for one in halves.done] == ["first", "newer", "a", "b"]
+
+
+def test_a_job_that_is_added_again_is_made_ready_again() -> None:
+    """What a task showed before it was opened again does not count."""
+    halves = Halves()
+    warmer = Warmer[str, str](halves.prepare, halves.work, most=10)
+    warmer.add(["first"])
+    assert halves.begun.wait(10)
+    warmer.add(["a"])
+    until(lambda: "a" in halves.ready)
+    warmer.add(["a"])
+    until(lambda: halves.ready.count("a") == 2)
+    halves.go_on.set()
+    until(lambda: len(halves.done) == 2)
+    warmer.close()
+    assert halves.done == ["first 1", "a 2"]
+
+
+def test_a_job_that_cannot_be_made_ready_is_told_in_its_turn_and_once(caplog: pytest.LogCaptureFixture) -> None:
+    halves = Halves()
+    warmer = Warmer[str, str](halves.prepare, halves.work, most=10)
+    with caplog.at_level(logging.WARNING):
+        warmer.add(["first"])
+        assert halves.begun.wait(10)
+        warmer.add(["missing", "a"])
+        until(lambda: "a" in halves.ready)
+        assert not caplog.records
+        halves.go_on.set()
+        until(lambda: len(halves.done) == 2)
+    warmer.close()
+    assert ["404" in record.message for record in caplog.records] == [True]
+
+
+def test_what_may_be_opened_later_goes_after_all_that_was_opened() -> None:
+    halves = Halves()
+    warmer = Warmer[str, str](halves.prepare, halves.work, most=3)
+    warmer.add(["first"])
+    assert halves.begun.wait(10)
+    warmer.add(["x", "y"], later=True)
+    warmer.add(["a"])
+    warmer.add(["a", "z"], later=True)
+    warmer.add(["y"])
+    warmer.add(["b"])
+    halves.go_on.set()
+    until(lambda: len(halves.done) == 6)
+    warmer.close()
+    assert [one.split()[0] for one in halves.done] == ["first", "b", "y", "a", "z", "x"]
+
+
+def test_what_may_be_opened_later_pushes_nothing_out_that_was_opened() -> None:
+    halves = Halves()
+    warmer = Warmer[str, str](halves.prepare, halves.work, most=2)
+    warmer.add(["first"])
+    assert halves.begun.wait(10)
+    warmer.add(["a", "b"])
+    warmer.add(["x", "y", "z"], later=True)
+    halves.go_on.set()
+    until(lambda: len(halves.done) == 5)
+    warmer.close()
+    assert [one.split()[0] for one in halves.done] == ["first", "a", "b", "x", "y"]
+
+
+def test_the_working_thread_is_prepared_once() -> None:
+    names: list[str] = []
+    halves = Halves()
+    halves.go_on.set()
+    begin = lambda: names.append(threading.current_thread().name)  # noqa: E731
+    warmer = Warmer[str, str](halves.prepare, halves.work, 10, begin)
+    assert names == []
+    warmer.add(["a", "b"])
+    until(lambda: len(halves.done) == 2)
+    warmer.close()
+    assert names == ["warmer"]

@@ -129,7 +129,11 @@ class Studio:
 
     def _columns(self, number: int) -> dict[str, Any]:
         versions = self.versions(number)
-        return {"predictions_model_versions": ",".join(set(versions))[:500], "total_predictions": len(versions)}
+        return {
+            "predictions_model_versions": ",".join(set(versions))[:500],
+            "total_predictions": len(versions),
+            "completed_at": self.tasks[number].get("completed_at"),
+        }
 
     def _holds(self, number: int, item: Mapping[str, Any]) -> bool:
         column, wanted = item["filter"].removeprefix("filter:tasks:"), item["value"]
@@ -140,6 +144,7 @@ class Studio:
             "equal": lambda: value == wanted,
             "contains": lambda: any(one in value for one in wanted),
             "not_contains": lambda: not any(one in value for one in wanted),
+            "empty": lambda: (value is None) == wanted,
         }[item["operator"]]()
         return holds and ("child_filter" not in item or self._holds(number, item["child_filter"]))
 
