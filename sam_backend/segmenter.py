@@ -1,5 +1,6 @@
 """The hall: the only file that knows the order of the stages. Image → embedding (cache) → decoder → masks."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -29,6 +30,7 @@ from sam_backend.sam.folder import ModelInfo
 from sam_backend.sam.magnifier import Magnifier
 from sam_backend.sam.model import CompiledSam
 from sam_backend.sam.proposals import Scene
+from sam_backend.sam.turns import Turns, Urgency
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
 from sam_backend.served_model import ServedModel
 from sam_backend.settings import Settings
@@ -36,10 +38,6 @@ from sam_backend.settings import Settings
 StepKey = tuple[str, str, bytes]
 
 _STEPS_BUDGET = 128 * 1024**2
-
-
-def _proceed() -> None:
-    """Go on."""
 
 
 class Segmenter:
@@ -58,6 +56,7 @@ class Segmenter:
         self.info: ModelInfo = self._model.info
         self._magnifier = Magnifier(self.info.image_size, settings.crop_below)
         self._embeddings = embeddings.open_tiers(settings)
+        self._turns = Turns()
         self._steps: MemoryCache[StepKey, LowResMasks] = MemoryCache(_STEPS_BUDGET)
 
     @property
@@ -83,9 +82,11 @@ class Segmenter:
         """
         return self._model.load()
 
-    def embed(self, image: Image) -> Embedding:
+    def embed(self, image: Image, urgency: Urgency = Urgency.CLICK) -> Embedding:
         """The image's embedding: from the first tier that has it, or computed once however many ask."""
-        return self._embeddings.get(self._key(image), lambda: self._encoded(image))
+        key = self._key(image)
+        self._turns.claim(key, urgency)
+        return self._embeddings.get(key, lambda: self._encoded(image, urgency))
 
     def is_stored(self, image: Image) -> bool:
         """Whether the image's embedding outlives this process: it is read and checked, nothing is computed."""
@@ -98,10 +99,11 @@ class Segmenter:
     def _key(self, image: Image) -> str:
         return embeddings.key(image.digest, (self.model_version, self.info.export_id))
 
-    def _encoded(self, image: Image) -> Embedding:
+    def _encoded(self, image: Image, urgency: Urgency) -> Embedding:
         model = self.load()
+        encode = functools.partial(encoder.encode, model, image, self.model_version)
         with metrics.stage("encode"):
-            embedding = encoder.encode(model, image, self.model_version)
+            embedding = self._turns.take(self._key(image), urgency, model.encoder_request, encode)
         metrics.count_encode()
         return embedding
 
@@ -130,7 +132,7 @@ class Segmenter:
             return [view.back(self._clean(mask, shown)) for mask in found if mask.bitmap.any()]
 
     def everything(
-        self, image: Image, parameters: AutomaticSettings, proceed: Callable[[], object] = _proceed
+        self, image: Image, parameters: AutomaticSettings, proceed: Callable[[], object] = lambda: None
     ) -> Found:
         """Find everything on an image, as segment-anything's `SamAutomaticMaskGenerator` does.
 
@@ -145,7 +147,8 @@ class Segmenter:
         model = self.load()
 
         def open_view(view: views.View) -> tuple[Scene, points.Decode]:
-            embedding = self.embed(image) if view.image is image else self._encoded(view.image)
+            seen = self.embed if view.image is image else self._encoded
+            embedding = seen(view.image, Urgency.OPENED)
             model.rest_encoder()  # the batches that follow take their own
             ask = points.decoding(model, embedding)
 

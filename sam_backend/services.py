@@ -14,10 +14,11 @@ from sam_backend.next_tasks import NextTasks
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.preannotation.labeler import Labeler
 from sam_backend.recent import Recent
+from sam_backend.sam.turns import Urgency
 from sam_backend.sam.types import Image
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
-from sam_backend.warmer import Warmer
+from sam_backend.warmer import Warmer, step_back
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,8 @@ class Services:
     """The shared, thread-safe parts.
 
     Attributes:
+        warmer: encodes the images of tasks that were opened.
+        later: encodes those of tasks that may be opened next.
         clicks: the threads that answer clicks, `SAM_THREADS` of them. They are not those that speak HTTP: however many
             clicks wait for a model, an image or each other, /health and /setup are answered.
     """
@@ -70,6 +73,7 @@ class Services:
     pictures: Pictures
     loader: Loader
     warmer: Warmer[Picture, Image]
+    later: Warmer[Picture, Image]
     next_tasks: NextTasks
     labeler: Labeler
     joins: Joins
@@ -82,6 +86,7 @@ class Services:
         self.labeler.close()
         self.next_tasks.close()
         self.warmer.close()
+        self.later.close()
         self.loader.close()
 
 
@@ -93,13 +98,16 @@ def build(settings: Settings) -> Services:
     """
     segmenter = Segmenter(settings)
     pictures = Pictures(settings)
-    warmer = Warmer[Picture, Image](pictures.get, segmenter.embed, settings.warm_queue)
-    next_tasks = NextTasks(functools.partial(warmer.add, later=True), settings)
+    warmer, later = (
+        Warmer(pictures.get, functools.partial(segmenter.embed, urgency=urgency), settings.warm_queue, step_back)
+        for urgency in (Urgency.OPENED, Urgency.LATER)
+    )
+    next_tasks = NextTasks(later.add, settings)
     clicks = ThreadPoolExecutor(settings.threads, "click")
     joins = Joins(settings.join_seconds)
     labeler = Labeler(segmenter, pictures, settings)
     loader = Loader(segmenter)
-    return Services(settings, segmenter, pictures, loader, warmer, next_tasks, labeler, joins, Recent(), clicks)
+    return Services(settings, segmenter, pictures, loader, warmer, later, next_tasks, labeler, joins, Recent(), clicks)
 
 
 _shared: Services | None = None

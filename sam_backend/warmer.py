@@ -1,8 +1,11 @@
 """Work that nobody waits for: newest first, and the next job is made ready while one is done."""
 
+import itertools
 import logging
+import os
+import sys
 import threading
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import Generic, TypeVar
 
@@ -14,21 +17,29 @@ logger = logging.getLogger(__name__)
 AHEAD = 2
 """Jobs that are made ready before their turn; what they hold stays in memory until then."""
 
+_LAST = 19  # of 10, half of the gain was left
+
 Job = TypeVar("Job", bound=Hashable)
 Ready = TypeVar("Ready")
+
+
+def step_back() -> None:
+    """Leave the processor to this process's other threads, for good: no thread may raise itself again."""
+    if sys.platform == "linux":  # elsewhere the call is for processes
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _LAST)
 
 
 class Warmer(Generic[Job, Ready]):
     """Does jobs in the background, one at a time; a second thread makes the next ones ready meanwhile.
 
-    The task that was opened last is the one that is clicked next, so it goes first; what may be opened later goes after
-    all that was opened. When more than `most` of a kind wait, the oldest are let go. A job that waits already moves to
-    the front, and begins anew. The threads start with the first job.
+    The task that was opened last is the one that is clicked next, so it goes first; when more than `most` wait, the
+    oldest are let go. A job that waits already moves to the front, and begins anew. The threads start with the first
+    job.
 
     Args:
         prepare: the first half of a job, such as to fetch an image and decode it.
         work: the other half.
-        most: jobs of either kind that may wait; 0: there is nothing to do, ever.
+        most: jobs that may wait; 0: there is nothing to do, ever.
         begin: called in the thread that does `work`, once.
     """
 
@@ -43,38 +54,31 @@ class Warmer(Generic[Job, Ready]):
         self._work = work
         self._begin = begin
         self._changed = threading.Condition()
-        self._opened: _Waiting[Job, Ready] = _Waiting(most)
-        self._later: _Waiting[Job, Ready] = _Waiting(most)
         self._most = most
+        self._waiting: dict[Job, Future[Ready] | None] = {}  # the last one is the first to be done
+        self._counted = 0
         self._closed = False
         self._threads: list[threading.Thread] = []
 
-    def add(self, jobs: Sequence[Job], *, later: bool = False) -> None:
-        """Queue jobs, the first of them to be done first; returns at once.
-
-        Args:
-            jobs: what to do.
-            later: after all those that are not so; what waits among those stays there.
-        """
+    def add(self, jobs: Sequence[Job]) -> None:
+        """Queue jobs, the first of them to be done first; returns at once."""
         with self._changed:
             if self._closed or not self._most:
                 return
-            if later:
-                self._later.add([job for job in jobs if job not in self._opened])
-            else:
-                self._later.remove(jobs)
-                self._opened.add(jobs)
+            for job in reversed(jobs):
+                self._waiting.pop(job, None)
+                self._waiting[job] = None
+            for job in list(self._waiting)[: -self._most]:
+                del self._waiting[job]
             self._start()
-            self._count()
-            self._changed.notify_all()
+            self._tell()
 
     def close(self, timeout: float = 5.0) -> None:
         """Forget what waits, and give the job under way `timeout` seconds to end."""
         with self._changed:
             self._closed = True
-            self._opened.clear()
-            self._later.clear()
-            self._changed.notify_all()
+            self._waiting.clear()
+            self._tell()
         if self._threads:
             self._threads[0].join(timeout)
 
@@ -87,8 +91,10 @@ class Warmer(Generic[Job, Ready]):
             for thread in self._threads:
                 thread.start()
 
-    def _count(self) -> None:
-        metrics.WARM_QUEUE.set(len(self._opened) + len(self._later))
+    def _tell(self) -> None:
+        metrics.WARM_QUEUE.inc(len(self._waiting) - self._counted)
+        self._counted = len(self._waiting)
+        self._changed.notify_all()
 
     # ------------------------------------------------------------------------------------------------ the two threads
 
@@ -100,12 +106,11 @@ class Warmer(Generic[Job, Ready]):
 
     def _take(self) -> tuple[Job, "Future[Ready] | None"] | None:
         with self._changed:
-            self._changed.wait_for(lambda: self._opened or self._later or self._closed)
+            self._changed.wait_for(lambda: self._waiting or self._closed)
             if self._closed:
                 return None
-            taken = (self._opened or self._later).take()
-            self._count()
-            self._changed.notify_all()
+            taken = self._waiting.popitem()
+            self._tell()
             return taken
 
     def _do(self, job: Job, ready: "Future[Ready] | None") -> None:
@@ -128,60 +133,16 @@ class Warmer(Generic[Job, Ready]):
 
     def _take_ahead(self) -> tuple[Job, "Future[Ready]"] | None:
         with self._changed:
-            while not self._closed:
-                ahead = [*self._opened.first(AHEAD), *self._later.first(AHEAD)][:AHEAD]
-                for waiting in (self._opened, self._later):
-                    waiting.let_go_but(ahead)
-                    job = next((job for job in ahead if waiting.is_raw(job)), None)
-                    if job is not None:
-                        return job, waiting.begin(job)
-                self._changed.wait()
-            return None
+            self._changed.wait_for(lambda: self._closed or None in self._first().values())
+            if self._closed:
+                return None
+            first = self._first()
+            for job in self._waiting.keys() - first:
+                self._waiting[job] = None  # hold nothing for it
+            job = next(job for job, ready in first.items() if ready is None)
+            future: Future[Ready] = Future()
+            self._waiting[job] = future
+            return job, future
 
-
-class _Waiting(Generic[Job, Ready]):
-    """Jobs in the order in which they are to be done, and what is known of those that are being made ready."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._jobs: dict[Job, Future[Ready] | None] = {}  # the last one is the first to be done
-
-    def __len__(self) -> int:
-        return len(self._jobs)
-
-    def __contains__(self, job: object) -> bool:
-        return job in self._jobs
-
-    def add(self, jobs: Sequence[Job]) -> None:
-        """Put them first; what was made ready of an older one is out of date."""
-        for job in reversed(jobs):
-            self._jobs.pop(job, None)
-            self._jobs[job] = None
-        for job in list(self._jobs)[: max(0, len(self) - self._most)]:
-            del self._jobs[job]
-
-    def remove(self, jobs: Iterable[Job]) -> None:
-        for job in jobs:
-            self._jobs.pop(job, None)
-
-    def clear(self) -> None:
-        self._jobs.clear()
-
-    def take(self) -> tuple[Job, "Future[Ready] | None"]:
-        return self._jobs.popitem()
-
-    def first(self, count: int) -> list[Job]:
-        return [job for job, _ in zip(reversed(self._jobs), range(count), strict=False)]
-
-    def is_raw(self, job: Job) -> bool:
-        return job in self._jobs and self._jobs[job] is None
-
-    def begin(self, job: Job) -> "Future[Ready]":
-        future: Future[Ready] = Future()
-        self._jobs[job] = future
-        return future
-
-    def let_go_but(self, jobs: Sequence[Job]) -> None:
-        """Hold nothing for others."""
-        for job in self._jobs.keys() - jobs:
-            self._jobs[job] = None
+    def _first(self) -> dict[Job, "Future[Ready] | None"]:
+        return dict(itertools.islice(reversed(self._waiting.items()), AHEAD))

@@ -1,6 +1,8 @@
 """The background thread: newest first, bounded, no duplicates, and it outlives what fails."""
 
 import logging
+import os
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -8,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from sam_backend.errors import ImageUnavailableError
-from sam_backend.warmer import Warmer
+from sam_backend.warmer import Warmer, step_back
 
 
 class Work:
@@ -200,43 +202,29 @@ def test_a_job_that_cannot_be_made_ready_is_told_in_its_turn_and_once(caplog: py
     assert ["404" in record.message for record in caplog.records] == [True]
 
 
-def test_what_may_be_opened_later_goes_after_all_that_was_opened() -> None:
-    halves = Halves()
-    warmer = Warmer[str, str](halves.prepare, halves.work, most=3)
-    warmer.add(["first"])
-    assert halves.begun.wait(10)
-    warmer.add(["x", "y"], later=True)
-    warmer.add(["a"])
-    warmer.add(["a", "z"], later=True)
-    warmer.add(["y"])
-    warmer.add(["b"])
-    halves.go_on.set()
-    until(lambda: len(halves.done) == 6)
-    warmer.close()
-    assert [one.split()[0] for one in halves.done] == ["first", "b", "y", "a", "z", "x"]
-
-
-def test_what_may_be_opened_later_pushes_nothing_out_that_was_opened() -> None:
-    halves = Halves()
-    warmer = Warmer[str, str](halves.prepare, halves.work, most=2)
-    warmer.add(["first"])
-    assert halves.begun.wait(10)
-    warmer.add(["a", "b"])
-    warmer.add(["x", "y", "z"], later=True)
-    halves.go_on.set()
-    until(lambda: len(halves.done) == 5)
-    warmer.close()
-    assert [one.split()[0] for one in halves.done] == ["first", "a", "b", "x", "y"]
-
-
 def test_the_working_thread_is_prepared_once() -> None:
     names: list[str] = []
     halves = Halves()
     halves.go_on.set()
-    begin = lambda: names.append(threading.current_thread().name)  # noqa: E731
-    warmer = Warmer[str, str](halves.prepare, halves.work, 10, begin)
+    warmer = Warmer[str, str](halves.prepare, halves.work, 10, lambda: names.append(threading.current_thread().name))
     assert names == []
     warmer.add(["a", "b"])
     until(lambda: len(halves.done) == 2)
     warmer.close()
     assert names == ["warmer"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have priorities of their own on Linux alone")
+def test_who_steps_back_does_so_for_one_thread() -> None:
+    before = os.getpriority(os.PRIO_PROCESS, 0)
+    seen: list[int] = []
+
+    def work() -> None:
+        step_back()
+        seen.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id()))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert seen == [19]
+    assert os.getpriority(os.PRIO_PROCESS, 0) == before

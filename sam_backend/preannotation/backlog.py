@@ -58,10 +58,20 @@ class Backlog(Generic[Key, Value]):
         threads: how many.
         most: jobs that may wait; beyond it, those of the largest rank are let go.
         join_running: whether a job of the same key that is being done already is as good as a new one.
+        begin: called in each thread, once.
     """
 
-    def __init__(self, name: str, threads: int, most: int, *, join_running: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        threads: int,
+        most: int,
+        *,
+        join_running: bool,
+        begin: Callable[[], object] = lambda: None,
+    ) -> None:
         self._name = name
+        self._begin = begin
         self._size = threads
         self._most = most
         self._join_running = join_running
@@ -145,6 +155,7 @@ class Backlog(Generic[Key, Value]):
             thread.start()
 
     def _run(self) -> None:
+        self._begin()
         while (job := self._next()) is not None:
             with logs.traced():
                 self._do(job)

@@ -31,6 +31,7 @@ from sam_backend.preannotation.right_of_way import RightOfWay
 from sam_backend.preannotation.spots import Spot
 from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
+from sam_backend.warmer import step_back
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Labeler:
         self._shelf: Shelf[str] = Shelf(settings.automatic_cache)
         most = settings.automatic_queue
         self._looks: Backlog[Wanted, Finished | Label] = Backlog("look-up", LOOKUPS, most, join_running=False)
-        self._labels: Backlog[str, Finished] = Backlog("labeler", 1, most, join_running=True)
+        self._labels: Backlog[str, Finished] = Backlog("labeler", 1, most, join_running=True, begin=step_back)
         self._held = _Budget(_HELD)
         self._clicks = RightOfWay()
         self._requests = itertools.count()

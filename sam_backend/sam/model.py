@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sam_backend.errors import ModelError
 from sam_backend.sam.folder import EXPORT_AGAIN, ModelInfo
+from sam_backend.sam.turns import Request
 
 if TYPE_CHECKING:
     import openvino
@@ -116,7 +117,7 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
     return CompiledSam(info, compile_part)
 
 
-def infer(request: "openvino.InferRequest", inputs: dict[str, Any]) -> None:
+def infer(request: "openvino.InferRequest | Request", inputs: dict[str, Any]) -> None:
     """Run a request; its outputs stay in it.
 
     Args:
