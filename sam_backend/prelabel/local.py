@@ -15,10 +15,15 @@ def local_executor(workers: int) -> Executor:
 
 
 def in_this_process(order: Order, items: Iterable[Item]) -> Generator[Outcome, None, None]:
-    """Label one item after the other here."""
-    from sam_backend.prelabel.worker import Worker
+    """Label one item after the other here; the next one's images are fetched meanwhile."""
+    from sam_backend.prelabel.worker import Ahead, Worker
 
     worker = Worker(order)
     worker.load()
-    for item in items:
-        yield worker.label(item)
+    waiting = iter(items)
+    item, images = next(waiting, None), Ahead()
+    while item is not None:
+        following = next(waiting, None)
+        ahead = worker.look_ahead(following) if following else Ahead()
+        yield worker.label(item, images)
+        item, images = following, ahead

@@ -2,8 +2,10 @@
 
 import functools
 import logging
+import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 
 import orjson
@@ -12,6 +14,7 @@ from pydantic import ByteSize
 from sam_backend.errors import ImageTooLargeError, ImageUnavailableError, SamBackendError
 from sam_backend.labelstudio import config, images
 from sam_backend.labelstudio.addresses import Connection
+from sam_backend.labelstudio.tasks import image_urls
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.preannotation import labeling, spots
 from sam_backend.preannotation.labeling import Labeled
@@ -23,6 +26,9 @@ from sam_backend.segmenter import Segmenter
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+Ahead = dict[str, "Future[Image]"]
+"""Images that are fetched before their turn, by address."""
 
 _MEMORY = 64 * 1024**2
 """For embeddings, and for images: each is asked for once in a run."""
@@ -61,11 +67,35 @@ class Worker:
         """
         self._segmenter.load()
 
-    def label(self, item: Item) -> Outcome:
-        """What comes of an item; never an exception."""
+    def look_ahead(self, item: Item) -> Ahead:
+        """Begin to fetch and decode an item's images, in another thread; returns at once."""
+        if item.path is not None:
+            return {}  # quick enough
+        try:
+            ahead: Ahead = {url: Future() for url in self._urls(item)}
+        except SamBackendError:
+            return {}  # said when it is labeled
+        # A daemon: whoever stops the run does not wait for an image's server.
+        threading.Thread(target=self._fill, args=(item, ahead), name="ahead", daemon=True).start()
+        return ahead
+
+    def _fill(self, item: Item, ahead: Ahead) -> None:
+        for url, image in ahead.items():
+            try:
+                image.set_result(self._pictures.get(self._picture(item, url)))
+            except Exception as error:  # noqa: BLE001 - raised where the image is wanted
+                image.set_exception(error)
+
+    def _urls(self, item: Item) -> list[str]:
+        if self._order.embed_only:
+            return image_urls(item.task, self._plan.label_config)
+        return [spot.url for spot in spots.read(item.task, self._plan)]
+
+    def label(self, item: Item, ahead: Ahead | None = None) -> Outcome:
+        """What comes of an item, with those of its images that were looked at ahead; never an exception."""
         start = time.perf_counter()
         try:
-            outcome = self._label(item)
+            outcome = self._label(item, ahead or {})
         except SamBackendError as error:
             outcome = Outcome(item, error=one_line(str(error)))
         except Exception as error:  # one item must not end a run of a hundred thousand
@@ -76,8 +106,8 @@ class Worker:
             item, outcome.prediction, outcome.error, outcome.regions, outcome.left_out, time.perf_counter() - start
         )
 
-    def _label(self, item: Item) -> Outcome:
-        image_of = functools.cache(self._opener(item))
+    def _label(self, item: Item, ahead: Ahead) -> Outcome:
+        image_of = functools.cache(self._opener(item, ahead))
         if self._order.embed_only:
             return embedding.embed(self._segmenter, image_of, item, self._plan.label_config)
         labeled = labeling.predict(self._segmenter, image_of, item.task, self._plan)
@@ -89,13 +119,16 @@ class Worker:
         prediction = orjson.dumps(labeled.prediction)
         return Outcome(item, prediction, regions=labeled.regions, left_out=labeled.left_out)
 
-    def _opener(self, item: Item) -> Callable[[str], Image]:
+    def _opener(self, item: Item, ahead: Ahead) -> Callable[[str], Image]:
         """How the item's images are had: from its file, else by the address in the task."""
         if item.path is not None:
             path = item.path
             return lambda _: images.decode(_read(path, self._limits.max_bytes), self._limits)
+        return lambda url: ahead[url].result() if url in ahead else self._pictures.get(self._picture(item, url))
+
+    def _picture(self, item: Item, url: str) -> Picture:
         connection = Connection(self._settings.label_studio_url, self._settings.label_studio_api_key.get_secret_value())
-        return lambda url: self._pictures.get(Picture(url, connection, item.task.get("id")))
+        return Picture(url, connection, item.task.get("id"))
 
 
 def one_line(text: str) -> str:

@@ -113,3 +113,13 @@ def test_warming_without_a_folder_says_what_to_set(studio: Studio) -> None:
     with pytest.raises(JobError, match="SAM_CACHE_DIR"):
         warm.warm(warm.Request(project=1), chosen(studio))
     assert studio.asked == []
+
+
+def test_each_image_is_fetched_once_though_the_next_ones_are_fetched_ahead(studio: Studio) -> None:
+    """One that cannot be had is not asked for again either."""
+    new = tasks_with_pictures(studio, 5)
+    del studio.files[f"/data/upload/{new[2]}.png"]
+    assert label(studio) == 1
+    fetched = [asked for asked in studio.asked if "/data/upload/" in asked]
+    assert fetched == [f"GET /data/upload/{number}.png" for number in new]
+    assert [len(studio.versions(task)) for task in new] == [1, 1, 0, 1, 1]
