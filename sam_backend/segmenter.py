@@ -56,7 +56,7 @@ class Segmenter:
         self.info: ModelInfo = self._model.info
         self._magnifier = Magnifier(self.info.image_size, settings.crop_below)
         self._embeddings = embeddings.open_tiers(settings)
-        self._turns = Turns()
+        self.turns = Turns()
         self._steps: MemoryCache[StepKey, LowResMasks] = MemoryCache(_STEPS_BUDGET)
 
     @property
@@ -85,7 +85,7 @@ class Segmenter:
     def embed(self, image: Image, urgency: Urgency = Urgency.CLICK) -> Embedding:
         """The image's embedding: from the first tier that has it, or computed once however many ask."""
         key = self._key(image)
-        self._turns.claim(key, urgency)
+        self.turns.claim(key, urgency)
         return self._embeddings.get(key, lambda: self._encoded(image, urgency))
 
     def is_stored(self, image: Image) -> bool:
@@ -103,7 +103,7 @@ class Segmenter:
         model = self.load()
         encode = functools.partial(encoder.encode, model, image, self.model_version)
         with metrics.stage("encode"):
-            embedding = self._turns.take(self._key(image), urgency, model.encoder_request, encode)
+            embedding = self.turns.take(self._key(image), urgency, model.encoder_request, encode)
         metrics.count_encode()
         return embedding
 

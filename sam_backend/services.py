@@ -83,10 +83,13 @@ class Services:
     def close(self) -> None:
         """Stop what runs in the background."""
         self.clicks.shutdown(wait=False, cancel_futures=True)
-        self.labeler.close()
         self.next_tasks.close()
-        self.warmer.close()
-        self.later.close()
+        for background in (self.warmer, self.later):
+            background.close(0)
+        self.labeler.close()
+        self.segmenter.turns.close()  # now nobody complains of it
+        for background in (self.warmer, self.later):
+            background.close()
         self.loader.close()
 
 

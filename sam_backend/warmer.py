@@ -117,8 +117,9 @@ class Warmer(Generic[Job, Ready]):
         try:
             self._work(ready.result() if ready else self._prepare(job))
         except SamBackendError as error:
-            metrics.count_error(error)
-            logger.warning("Not warmed: %s", logs.describe(error))
+            if not self._closed:
+                metrics.count_error(error)
+                logger.warning("Not warmed: %s", logs.describe(error))
         except Exception as error:  # the thread outlives any one job
             metrics.count_error(error)
             logger.exception("Not warmed: a bug; please report it with this traceback.")

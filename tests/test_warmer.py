@@ -91,6 +91,7 @@ def test_closing_waits_for_the_job_under_way_and_forgets_the_rest() -> None:
     assert work.begun.wait(10)
     closing = threading.Thread(target=warmer.close)
     closing.start()
+    until(lambda: warmer._closed)
     work.go_on.set()
     closing.join(10)
     warmer.add(["late"])

@@ -73,6 +73,14 @@ class Turns:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._turns: set[_Turn] = set()
+        self._closed = False
+
+    def close(self) -> None:
+        """Break off all that nobody waits for, for good: a process must not end beneath it."""
+        with self._changed:
+            self._closed = True
+            self._make_way(Urgency.CLICK)
+            self._changed.notify_all()
 
     def claim(self, key: str, urgency: Urgency) -> None:
         """Whoever encodes this image, or waits to, does it for one to whom it is so urgent."""
@@ -95,7 +103,7 @@ class Turns:
             run: encodes with it.
 
         Raises:
-            ModelError: OpenVINO failed.
+            ModelError: OpenVINO failed, or this was closed and it is not urgent.
         """
         turn = _Turn(key, urgency)
         try:
@@ -115,7 +123,9 @@ class Turns:
         with self._changed:
             turn.request = None
             self._turns.add(turn)
-            self._changed.wait_for(lambda: all(turn.urgency <= other.urgency for other in self._turns))
+            self._changed.wait_for(lambda: self._closed or all(turn.urgency <= other.urgency for other in self._turns))
+            if self._closed and turn.urgency > Urgency.CLICK:
+                raise ModelError("The service stops.")
             self._make_way(turn.urgency)
             turn.request = Request(new())
             return turn.request

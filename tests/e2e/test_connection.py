@@ -1,14 +1,20 @@
 """What Label Studio does by itself: it connects the backend, and asks it for predictions when tasks are opened."""
 
+import io
+import time
 from typing import Any
 
+import numpy as np
 import pytest
+import requests
+from PIL import Image
 
 from examples.demo.label_studio import LabelStudio, LabelStudioError
 from examples.demo.scenes import fruit
+from tests.e2e.browser import wait_for
 from tests.e2e.conftest import MakeTask
 from tests.e2e.labeling_page import LabelingPage
-from tests.e2e.projects import LABEL_CONFIGS, label_config
+from tests.e2e.projects import LABEL_CONFIGS, annotate, label_config
 
 pytestmark = pytest.mark.e2e
 
@@ -43,6 +49,41 @@ def test_retrieving_predictions_leaves_none(studio: LabelStudio, make_task: Make
     options = {"id": "retrieve_tasks_predictions", "project": project}
     studio.request("POST", "/api/dm/actions", params=options, json=selected)
     assert predictions(studio, task) == []
+
+
+def test_opening_a_task_warms_it_and_the_next_unlabeled_ones_and_nothing_else(
+    studio: LabelStudio, backend: str
+) -> None:
+    """Label Studio lists them for the token of `/setup`, and is left as it was: no prediction, nothing asked twice."""
+    project = studio.create_project("What comes next", label_config("brush"))
+    for seed in range(6):
+        studio.upload(project, f"{seed}.png", noise(seed))
+    tasks = [int(task["id"]) for task in studio.tasks(project)]
+    annotate(studio, tasks[2], [])
+    studio.connect(project, backend)
+    before = encodes(backend)
+    studio.request("GET", f"/api/tasks/{tasks[0]}", params={"project": project})
+    wait_for(lambda: encodes(backend) >= before + 3, "warm images")
+    time.sleep(1)
+    assert encodes(backend) == before + 3
+    studio.request("GET", f"/api/tasks/{tasks[3]}", params={"project": project})
+    wait_for(lambda: encodes(backend) >= before + 5, "warm images")
+    time.sleep(1)
+    assert encodes(backend) == before + 5
+    assert [predictions(studio, task) for task in tasks] == [[]] * 6
+
+
+def encodes(backend: str) -> int:
+    """How many images the backend has encoded."""
+    lines = requests.get(f"{backend}/metrics", timeout=10).text.splitlines()
+    return int(float(next(line.split()[1] for line in lines if line.startswith("sam_encodes_total "))))
+
+
+def noise(seed: int) -> bytes:
+    """A picture that no other test has."""
+    file = io.BytesIO()
+    Image.fromarray(np.random.default_rng(1000 + seed).integers(0, 256, (60, 80, 3), np.uint8)).save(file, "PNG")
+    return file.getvalue()
 
 
 @pytest.mark.parametrize("name", sorted(file.stem for file in LABEL_CONFIGS.glob("*.xml")))

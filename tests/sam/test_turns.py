@@ -145,6 +145,20 @@ def test_a_failure_is_one_and_leaves_the_way_free(encoder: Encoder) -> None:
     assert later.result(30)
 
 
+def test_closing_ends_what_nobody_waits_for_and_lets_a_click_finish(encoder: Encoder) -> None:
+    later = encoder.encode("later", LATER)
+    encoder.until("later begins")
+    encoder.turns.close()
+    with pytest.raises(ModelError, match="stops"):
+        later.result(30)
+    with pytest.raises(ModelError, match="stops"):
+        encoder.encode("opened", OPENED).result(30)
+    click = encoder.encode("click", CLICK)
+    until(lambda: encoder.log[-1] == "click begins")
+    encoder.end("click")
+    assert click.result(30)
+
+
 def test_embeddings_do_not_depend_on_who_was_in_a_hurry() -> None:
     """The built-in model, all at once, each image for several reasons."""
     images = [_image(seed) for seed in range(6)]
