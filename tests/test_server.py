@@ -1,6 +1,7 @@
 """The endpoints over real HTTP: what they answer, what they refuse, and that bad input leaves the process alive."""
 
 import importlib.util
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -315,6 +316,22 @@ def test_an_opened_task_is_warmed_and_its_first_click_finds_the_embedding(servic
     [region] = recordings.answered(requests.post(f"{service.url}/predict", json=click, timeout=30))
     assert service.metric("sam_encodes_total") == before + 1
     assert scenes.iou(recordings.bitmap(region), scene.objects["center"]) >= 0.8
+
+
+def test_a_click_does_not_wait_for_images_of_other_tasks_that_were_opened(service: Service, host: ImageHost) -> None:
+    """Nor for its own one's turn in the background."""
+    gate = threading.Event()
+    picture = scenes.png(scenes.draw(500, 400, scenes.CENTER, seed=11).rgb)
+    slow = [host.put(f"/data/upload/1/gated-{number}.png", picture, gate=gate) for number in range(3)]
+    path = host.put("/data/upload/1/queued.png", scenes.png(scenes.draw(500, 400, scenes.CENTER, seed=12).rgb))
+    try:
+        for opened in (slow[0], path, *slow[1:]):
+            body = recordings.ask(opened, (400, 500)) | {"params": {"context": None}}
+            requests.post(f"{service.url}/predict", json=body, timeout=30).raise_for_status()
+        click = recordings.ask(path, (400, 500), recordings.keypoint(50, 50))
+        assert recordings.answered(requests.post(f"{service.url}/predict", json=click, timeout=30))
+    finally:
+        gate.set()
 
 
 def test_an_opened_task_whose_image_is_missing_is_answered_all_the_same(service: Service) -> None:
