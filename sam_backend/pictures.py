@@ -20,7 +20,7 @@ from sam_backend.settings import Settings
 from sam_backend.sightings import Sighting, Sightings
 
 _BUDGET = 256 * 1024**2
-_LONGEST = 2048
+_LONGEST = 4096
 """Characters of an address that is remembered: data URIs bring the image along."""
 
 

@@ -85,8 +85,8 @@ class Segmenter:
     def embed(self, image: Image, urgency: Urgency = Urgency.CLICK) -> Embedding:
         """The image's embedding: from the first tier that has it, or computed once however many ask."""
         key = self._key(image)
-        self.turns.claim(key, urgency)
-        return self._embeddings.get(key, lambda: self._encoded(image, urgency))
+        with self.turns.claim(key, urgency):
+            return self._embeddings.get(key, lambda: self._encoded(image, urgency))
 
     def is_stored(self, image: Image) -> bool:
         """Whether the image's embedding outlives this process: it is read and checked, nothing is computed."""

@@ -6,7 +6,8 @@ is less urgent: that one is broken off, within a layer of the network, and begin
 
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -73,6 +74,7 @@ class Turns:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._turns: set[_Turn] = set()
+        self._claims: set[_Turn] = set()
         self._closed = False
 
     def close(self) -> None:
@@ -82,14 +84,20 @@ class Turns:
             self._make_way(Urgency.CLICK)
             self._changed.notify_all()
 
-    def claim(self, key: str, urgency: Urgency) -> None:
-        """Whoever encodes this image, or waits to, does it for one to whom it is so urgent."""
+    @contextmanager
+    def claim(self, key: str, urgency: Urgency) -> Iterator[None]:
+        """While inside, whoever encodes this image, or comes to, does it for one to whom it is so urgent."""
+        claim = _Turn(key, urgency)
         with self._changed:
-            for turn in self._turns:
-                if turn.key == key and urgency < turn.urgency:
-                    turn.urgency = urgency
-                    self._make_way(urgency)
-                    self._changed.notify_all()
+            self._claims.add(claim)
+            if any(turn.key == key for turn in self._turns):
+                self._make_way(urgency)
+                self._changed.notify_all()
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._claims.discard(claim)
 
     def take(
         self, key: str, urgency: Urgency, new: "Callable[[], openvino.InferRequest]", run: Callable[[Request], Value]
@@ -98,7 +106,7 @@ class Turns:
 
         Args:
             key: of the image.
-            urgency: how urgent it is now; `claim` may raise that.
+            urgency: how urgent it is without any `claim`.
             new: makes a request.
             run: encodes with it.
 
@@ -123,14 +131,22 @@ class Turns:
         with self._changed:
             turn.request = None
             self._turns.add(turn)
-            self._changed.wait_for(lambda: self._closed or all(turn.urgency <= other.urgency for other in self._turns))
-            if self._closed and turn.urgency > Urgency.CLICK:
+            self._changed.wait_for(lambda: self._closed or self._is_first(turn))
+            urgency = self._urgency(turn)
+            if self._closed and urgency > Urgency.CLICK:
                 raise ModelError("The service stops.")
-            self._make_way(turn.urgency)
+            self._make_way(urgency)
             turn.request = Request(new())
             return turn.request
 
+    def _urgency(self, turn: _Turn) -> Urgency:
+        return min(one.urgency for one in (turn, *self._claims) if one.key == turn.key)
+
+    def _is_first(self, turn: _Turn) -> bool:
+        urgency = self._urgency(turn)
+        return all(urgency <= self._urgency(other) for other in self._turns)
+
     def _make_way(self, urgency: Urgency) -> None:
         for other in self._turns:
-            if other.request and other.urgency > urgency:
+            if other.request and self._urgency(other) > urgency:
                 other.request.break_off()

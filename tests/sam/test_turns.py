@@ -108,11 +108,11 @@ def test_what_somebody_has_come_to_wait_for_is_not_broken_off(encoder: Encoder) 
     """A click on the very image that is encoded for later."""
     later = encoder.encode("image", LATER)
     encoder.until("image begins")
-    encoder.turns.claim("image", CLICK)
-    click = encoder.encode("click", CLICK)
-    encoder.until("image begins", "click begins")
-    encoder.end("image")
-    assert later.result(30)
+    with encoder.turns.claim("image", CLICK):
+        click = encoder.encode("click", CLICK)
+        encoder.until("image begins", "click begins")
+        encoder.end("image")
+        assert later.result(30)
     encoder.end("click")
     assert click.result(30)
 
@@ -121,13 +121,28 @@ def test_what_waits_begins_when_somebody_comes_to_wait_for_it(encoder: Encoder) 
     opened = encoder.encode("opened", OPENED)
     encoder.until("opened begins")
     later = encoder.encode("image", LATER)
-    encoder.turns.claim("another", CLICK)
-    until(lambda: len(encoder.turns._turns) == 2)
-    encoder.turns.claim("image", CLICK)
-    until(lambda: "image begins" in encoder.log)
-    assert "opened broken off" in encoder.log
-    encoder.end("image")
-    assert later.result(30)
+    with encoder.turns.claim("another", CLICK):
+        until(lambda: len(encoder.turns._turns) == 2)
+        assert encoder.log == ["opened begins"]
+    with encoder.turns.claim("image", CLICK):
+        until(lambda: "image begins" in encoder.log)
+        until(lambda: "opened broken off" in encoder.log)
+        encoder.end("image")
+        assert later.result(30)
+    until(lambda: encoder.log[-1] == "opened begins")
+    encoder.end("opened")
+    assert opened.result(30)
+
+
+def test_what_somebody_waits_for_already_is_urgent_from_its_beginning(encoder: Encoder) -> None:
+    """A click may have joined it while the model was compiled, or the cache was asked."""
+    opened = encoder.encode("opened", OPENED)
+    encoder.until("opened begins")
+    with encoder.turns.claim("image", CLICK):
+        later = encoder.encode("image", LATER)
+        until(lambda: "image begins" in encoder.log)
+        encoder.end("image")
+        assert later.result(30)
     until(lambda: encoder.log[-1] == "opened begins")
     encoder.end("opened")
     assert opened.result(30)
