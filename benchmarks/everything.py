@@ -7,7 +7,7 @@ r"""Everything mode beside segment-anything's own generator: the same weights, p
     python benchmarks/everything.py --sheet everything.jpg       pictures of what is found
 
 `--seed` builds the reference from the same random weights as `python -m model_export export vit_b --random-weights 0`.
-Their logits are small and their masks much alike, hence those thresholds: many masks pass, and none is a twin's.
+Their logits are small and their masks much alike, hence those thresholds: many masks pass, and none is a twin's. `automatic.py` makes the table's rows.
 A mask is matched when one of the other side has an IoU of .9 with it and more. Official times are those of f32 on all
 cores, as a user of segment-anything has them. The peak of memory is that of the process after our own side ran first.
 """
@@ -90,7 +90,7 @@ def _draw(options: argparse.Namespace, pictures: dict[str, Rgb], ours: Generate)
 def _compare(name: str, rgb: Rgb, ours: Generate, reference: Generate) -> Row:
     found, seconds = _timed(ours, rgb)
     expected, reference_seconds = _timed(reference, rgb)
-    best = _ious(expected, found)
+    best = ious(expected, found)
     matched = float((best.max(1) >= MATCH).mean()) if best.size else float(not expected)
     extra = float((best.max(0) < MATCH).mean()) if best.size else float(bool(found))
     row = Row(name, len(found), len(expected), matched, extra, seconds, reference_seconds)
@@ -108,7 +108,7 @@ def _timed(generate: Generate, rgb: Rgb) -> tuple[list[Bitmap], float]:
     return found, time.perf_counter() - started
 
 
-def _ious(expected: Sequence[Bitmap], found: Sequence[Bitmap]) -> NDArray[np.float64]:
+def ious(expected: Sequence[Bitmap], found: Sequence[Bitmap]) -> NDArray[np.float64]:
     """IoU of each pair, (expected, found)."""
     if not expected or not found:
         return np.zeros((len(expected), len(found)))
@@ -127,11 +127,17 @@ def _ours(segmenter: Segmenter, parameters: AutomaticSettings) -> Generate:
 
 
 def _official(options: argparse.Namespace, parameters: AutomaticSettings) -> Generate:
-    from benchmarks.official import generator_class
     from model_export import architectures
     from model_export.weights import Weights, build
 
     sam, _ = build(architectures.find(options.architecture or options.model), Weights(seed=options.seed))
+    return official(sam, parameters)
+
+
+def official(sam: Any, parameters: AutomaticSettings) -> Generate:
+    """The real generator with our parameters."""
+    from benchmarks.official import generator_class
+
     names = (
         *("points_per_side", "pred_iou_thresh", "stability_score_thresh", "stability_score_offset", "box_nms_thresh"),
         *("crop_n_layers", "crop_nms_thresh", "crop_overlap_ratio", "crop_n_points_downscale_factor"),
@@ -143,10 +149,15 @@ def _official(options: argparse.Namespace, parameters: AutomaticSettings) -> Gen
 
 def _pictures(options: argparse.Namespace) -> Iterator[tuple[str, Rgb]]:
     for name in PHOTOGRAPHS[: options.photographs]:
-        rgb = getattr(data, name)()
-        yield name, np.ascontiguousarray(np.stack([rgb] * 3, -1) if rgb.ndim == 2 else rgb[..., :3])
+        yield name, photograph(name)
     for seed in range(HELD_OUT_SEED, HELD_OUT_SEED + options.scenes):
         yield f"scene {seed - HELD_OUT_SEED}", draw_scene(seed, 768).rgb
+
+
+def photograph(name: str) -> Rgb:
+    """One of scikit-image's, uint8 (H, W, 3)."""
+    rgb = getattr(data, name)()
+    return np.ascontiguousarray(np.stack([rgb] * 3, -1) if rgb.ndim == 2 else rgb[..., :3])
 
 
 def _parameters(options: argparse.Namespace) -> AutomaticSettings:

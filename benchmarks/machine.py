@@ -1,8 +1,11 @@
-"""The machine that a benchmark ran on, in a few words."""
+"""The machine that a benchmark ran on, in a few words, and what it can do."""
 
 import os
 import platform
 from pathlib import Path
+from typing import Literal
+
+Precision = Literal["f32", "bf16"]
 
 
 def machine() -> str:
@@ -11,3 +14,15 @@ def machine() -> str:
     lines = file.read_text().splitlines() if file.exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
+
+
+def has_bf16() -> bool:
+    """Whether OpenVINO multiplies in bf16 on this CPU."""
+    import openvino
+
+    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def best_precision() -> Precision:
+    """bf16 where the CPU has it, else f32."""
+    return "bf16" if has_bf16() else "f32"
