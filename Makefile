@@ -16,11 +16,14 @@ SERVICE := .venv/.complete
 TESTS := .venv-test/.complete
 E2E := .venv-e2e/.complete
 PROJECT := .venv/.project
+BENCH := .venv-bench/.complete
 
-.PHONY: help run demo test e2e soak lint format docs clean browser
+JSON ?= bench.json
+
+.PHONY: help run demo test e2e soak bench bench-short lint format docs clean browser
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 18
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
 
 run: $(SERVICE) ## start the backend on port 9090 (PORT=...) with the built-in model (SAM_MODEL=...)
 	@exec .venv/bin/sam-backend serve
@@ -34,6 +37,12 @@ e2e: browser $(PROJECT) $(E2E) ## the tests with a real Label Studio and a real 
 soak: $(PROJECT) $(E2E) $(TESTS) ## the long tests: bulk jobs killed again and again, a crowd of 600 objects
 	.venv-e2e/bin/python -m pytest -m soak tests/e2e -s
 	.venv-test/bin/python -m pytest -m soak -s
+
+bench: $(BENCH) ## measure speed beside the peers, half an hour; rows go to JSON=bench.json
+	.venv-bench/bin/python -m benchmarks.bench --json $(JSON)
+
+bench-short: $(BENCH) ## the same in some minutes: fewer repetitions, smaller inputs
+	.venv-bench/bin/python -m benchmarks.bench --short --json $(JSON)
 
 demo: $(SERVICE) $(E2E) ## start Label Studio and the backend on this machine, connected, with example images
 	@exec .venv-e2e/bin/python -m examples.demo
@@ -53,7 +62,7 @@ docs: $(TESTS) ## write the table of settings into the README
 	.venv-test/bin/python -m tests.support.settings_table
 
 clean: ## remove the environments, what the tests left and the tools' caches
-	rm -rf .venv .venv-test .venv-e2e .e2e build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-test .venv-e2e .venv-bench .e2e .bench bench.json build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # $(call environment,FOLDER,WHAT,PIP ARGUMENTS...) makes a virtual environment anew, then the project in it.
 define new-environment
@@ -84,6 +93,13 @@ $(TESTS): requirements.txt requirements-test.txt requirements-export.txt require
 $(E2E): requirements-e2e.txt
 	$(call new-environment,.venv-e2e,Label Studio and the browser's tests; some minutes.)
 	@.venv-e2e/bin/pip install -q -r requirements-e2e.txt
+	@touch $@
+
+$(BENCH): requirements.txt requirements-bench.txt requirements-export.txt requirements-project.txt pyproject.toml
+	$(call new-environment,.venv-bench,the service beside PyTorch and ONNX Runtime; some minutes.)
+	@.venv-bench/bin/pip install -q --no-deps -r requirements.txt
+	@.venv-bench/bin/pip install -q --no-deps -r requirements-bench.txt
+	@.venv-bench/bin/pip install -q --no-deps -e .
 	@touch $@
 
 browser:

@@ -96,8 +96,10 @@ def _vit_b(precision: Precision, parameters: AutomaticSettings, agreement: float
             side.run(rgb[:64, :64], AutomaticSettings(points_per_side=1))  # warm
         before, official, after = mine.run(rgb, parameters), theirs.run(rgb, parameters), mine.run(rgb, parameters)
     here, count = matched([official], [after]), len(official.output)
-    faults = () if here >= MATCHED else (f"of the timed runs' masks {here:.3f} are matched, {MATCHED} is asked for",)
-    faults += () if count >= LEAST_MASKS else (f"{count} masks survive, {LEAST_MASKS} are asked for",)
+    faults = (
+        *([] if here >= MATCHED else [f"of the timed runs' masks {here:.3f} are matched, {MATCHED} is asked for"]),
+        *([] if count >= LEAST_MASKS else [f"{count} masks survive, {LEAST_MASKS} are asked for"]),
+    )
     row = compared(FULL, [before.seconds, after.seconds], [official.seconds], agreement, MATCHED)
     return Row(FULL, row.ours, row.peer, agreement, MATCHED, faults=faults, more=row.more).adding(
         precision=precision, model="vit_b", masks=count, matched=here, peaks_mb=peaks([after], [official])

@@ -1,4 +1,4 @@
-"""A busy task: a hundred brush regions of others, as large and as rough as SAM's masks are, in the request of a click."""
+"""A busy task: a click's request that carries a hundred brush regions, as large and as rough as SAM's masks are."""
 
 from typing import Any
 

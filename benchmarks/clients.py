@@ -54,6 +54,7 @@ class Client:
         return peak_mb(self.pid) + sum(peak_mb(child) for child in _children(self.pid))
 
 
+_GUNICORN = ("--workers", "1", "--threads", "8", "--timeout", "0", "--log-level", "warning")
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -78,8 +79,7 @@ def example(folder: Path, host: ImageHost, architecture: str, seed: int | None) 
     log = folder / "example.log"
     with log.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", "--workers", "1", "--threads", "8"]
-            + ["--timeout", "0", "--log-level", "warning", app],
+            [sys.executable, "-m", "gunicorn", "--bind", f"127.0.0.1:{port}", *_GUNICORN, app],
             cwd=ROOT,
             env=os.environ | {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN, "PYTHONPATH": str(ROOT)},
             stdout=file,

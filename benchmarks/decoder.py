@@ -10,6 +10,7 @@ of the built-in model's masks over 60 prompts; the logits of these very runs mus
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from benchmarks import ours, peers, report, work
 from benchmarks.agreement import agreement
 from benchmarks.machine import Precision, best_precision
 from benchmarks.rows import BF16, F32, Row, compared
-from benchmarks.sides import Ran, Side, in_turn, peaks, sides, times
+from benchmarks.sides import Made, Ran, Side, in_turn, peaks, sides, times
 from sam_backend.automatic_settings import AutomaticSettings
 from tests.support import scenes
 
@@ -44,7 +45,7 @@ def main() -> None:
 
 def measure(peer: str, precision: Precision, agrees: float, *, short: bool) -> Iterator[Row]:
     """One click, then 64 prompts."""
-    file = work.onnx_files()[1] if peer == "onnxruntime" else None
+    file = work.onnx()[1] if peer == "onnxruntime" else None
     options = {
         "folder": work.vit_b(),
         "precision": precision,
@@ -59,8 +60,8 @@ def measure(peer: str, precision: Precision, agrees: float, *, short: bool) -> I
             yield _row(f"decoder_{GRID}_vs_{peer}", precision, agrees, _grids([mine, theirs], 2 if short else 5))
 
 
-def _peer(file: Path | None, embedding: NDArray[np.float32]) -> tuple[str, object, dict[str, object]]:
-    given = {"embedding": embedding, "size": SIZE}
+def _peer(file: Path | None, embedding: NDArray[np.float32]) -> Made:
+    given: dict[str, Any] = {"embedding": embedding, "size": SIZE}
     if file:
         return "ONNX Runtime", peers.onnx_decoder, given | {"file": file, "side": 1024}
     return "torch f32", peers.torch_decoder, given | {"architecture": work.ARCHITECTURE, "seed": work.SEED}

@@ -1,10 +1,10 @@
-"""The encoder beside segment-anything in torch, beside ONNX Runtime, beside its own INT8, and beside the machine's limit.
+"""The encoder beside segment-anything in torch, ONNX Runtime, its own INT8, and the machine's limit.
 
     python benchmarks/encoder.py --json encoder.json --plot encoder.png
 
 vit_b with seeded random weights on one picture of 1500×1000, each side in a process of its own, in turn. Where the CPU
-has bf16, ours is in bf16; elsewhere the rows about bf16 stay empty, and rows of f32 stand beside them. Agreement is that
-of the built-in model's masks over 60 prompts. The limit is the speed of matrix products, measured in the same run.
+has bf16, ours is in bf16; elsewhere the rows about bf16 stay empty, and rows of f32 stand beside them. Agreement is
+that of the built-in model's masks over 60 prompts. The limit is the speed of matrix products, measured in the same run.
 """
 
 import sys
@@ -81,7 +81,7 @@ def _torch(precision: Precision, folder: Path, agrees: float, rgb: Rgb, rounds: 
 def _onnx(
     name: str, precision: Precision, folder: Path, agrees: float, rgb: Rgb, rounds: int, seconds: float
 ) -> Iterator[Row]:
-    file = work.onnx_files()[0]
+    file = work.onnx()[0]
     mine = ("ours", ours.encoder, {"folder": folder, "precision": precision})
     with sides(mine, ("ONNX Runtime", peers.onnx_encoder, {"file": file, "side": 1024})) as both:
         yield _row(name, precision, agrees, *in_turn(both, [(rgb,)] * rounds, seconds=seconds))

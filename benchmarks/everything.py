@@ -7,7 +7,9 @@ r"""Everything mode beside segment-anything's own generator: the same weights, p
     python benchmarks/everything.py --sheet everything.jpg       pictures of what is found
 
 `--seed` builds the reference from the same random weights as `python -m model_export export vit_b --random-weights 0`.
-Their logits are small and their masks much alike, hence those thresholds: many masks pass, and none is a twin's. `automatic.py` makes the table's rows.
+Their logits are small and their masks much alike, hence those thresholds: many masks pass, and none is a twin's.
+`automatic.py` makes the rows of the table.
+
 A mask is matched when one of the other side has an IoU of .9 with it and more. Official times are those of f32 on all
 cores, as a user of segment-anything has them. The peak of memory is that of the process after our own side ran first.
 """

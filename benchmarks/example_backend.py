@@ -3,8 +3,8 @@
     gunicorn --workers 1 --threads 8 'benchmarks.example_backend:serve("vit_b", 0, "/tmp/files")'
 
 Written anew from its behavior: the image comes once to a file of its own and is read by OpenCV; one `SamPredictor` for
-all, with a cache of one image by its address; coordinates cut to whole pixels; a single mask for every prompt; the SDK's
-`mask2rle`; Flask's JSON. It is the request's way that is compared, so the rest of its server is left out.
+all, with a cache of one image by its address; coordinates cut to whole pixels; a single mask for every prompt; the
+SDK's `mask2rle`; Flask's JSON. It is the request's way that is compared, so the rest of its server is left out.
 LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY say where images come from, as they do for the example.
 """
 

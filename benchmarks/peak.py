@@ -1,4 +1,4 @@
-"""How fast this machine multiplies matrices at best, measured through OpenVINO: the limit that the rest is held against.
+"""How fast this machine multiplies matrices at best, measured through OpenVINO: the limit of all the rest.
 
     python benchmarks/peak.py
 

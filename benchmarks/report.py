@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from benchmarks.machine import machine
-from benchmarks.rows import Row, TABLE
+from benchmarks.rows import TABLE, Row
 from benchmarks.sides import SideError
 from benchmarks.work import MissingError
 
@@ -92,10 +92,10 @@ def plot(file: Path, title: str, rows: Sequence[Row]) -> None:
     import matplotlib as mpl
 
     mpl.use("Agg")
-    from matplotlib import pyplot
+    from matplotlib import pyplot as plt
 
     shown = [row for row in rows if row.ratio is not None][::-1]
-    figure, axes = pyplot.subplots(figsize=(9, 1.2 + 0.45 * max(len(shown), 1)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(9, 1.2 + 0.45 * max(len(shown), 1)), layout="constrained")
     bars = axes.barh([row.name for row in shown], [row.ratio or 0 for row in shown], color="#3b6ea8", height=0.6)
     axes.bar_label(bars, fmt=" %.2f", padding=2)
     for place, row in enumerate(shown):
@@ -105,4 +105,4 @@ def plot(file: Path, title: str, rows: Sequence[Row]) -> None:
     axes.set(title=f"{title}: peer ÷ ours ({machine()})", xlabel="ratio; red: floor, green: goal")
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(file, dpi=110)
-    pyplot.close(figure)
+    plt.close(figure)

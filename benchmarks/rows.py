@@ -14,7 +14,7 @@ MATCHED, GUIDED, EQUAL = 0.98, 0.95, 1.0
 
 @dataclass(frozen=True)
 class Aim:
-    """What a row of the table is held against: the ratio of a first try less the noise, and the ratio that is wanted."""
+    """What a row is held against: the ratio of a first try less the noise, and the ratio that is wanted."""
 
     floor: float
     goal: float
@@ -73,7 +73,7 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """peer ÷ ours, or None where they disagree or nothing was measured."""
+        """The peer's seconds ÷ ours, or None where they disagree or nothing was measured."""
         if self.skipped or self.refused or not self.ours or self.peer is None:
             return None
         return self.peer / self.ours

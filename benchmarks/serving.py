@@ -1,13 +1,13 @@
-"""Clicks over HTTP: beside the path of label-studio-ml-backend's example, on a busy task, on a task that was just opened,
-and while another image is encoded.
+"""Clicks over HTTP: beside the example's path, on a busy task, on a task just opened, and while an image is encoded.
 
     python benchmarks/serving.py --json serving.json
 
-The service and the peer run vit_b with the same seeded random weights, each in a process of its own, and fetch pictures
-from one host on loopback; requests are those that Label Studio sends. `request_click_*` sends two positive clicks at
-once, which both sides answer with SAM's one mask for several prompts; the service does not chain them then
-(SAM_CHAIN=0), nor look closer at small objects (SAM_CROP_BELOW=0), for the example does neither. The other rows compare
-the service with itself, as it is, one click each: the answers must be the same.
+The peer does what label-studio-ml-backend's `segment_anything_model` does. It and the service run vit_b with the same
+seeded random weights, each in a process of its own, and fetch pictures from one host on loopback; requests are those
+that Label Studio sends. `request_click_*` sends two positive clicks at once, which both sides answer with SAM's one
+mask for several prompts; the service does not chain them then (SAM_CHAIN=0), nor look closer at small objects
+(SAM_CROP_BELOW=0), for the example does neither. The other rows compare the service with itself, as it is, one click
+each: the answers must be the same.
 """
 
 import contextlib

@@ -42,6 +42,10 @@ class Ran:
     peak_mb: float
 
 
+Made = tuple[str, Callable[..., Job], dict[str, Any]]
+"""A side that is yet to be made: its name, what makes its job, and the options."""
+
+
 class Side:
     """A side at work; `make(**options)` makes its job, in the other process."""
 
@@ -76,7 +80,7 @@ class Side:
     def _hear(self) -> Ran | None:
         try:
             said = self._connection.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             self._process.join(20)
             raise SideError(f"{self.name}: the process ended with {self._process.exitcode}") from None
         if isinstance(said, str):
@@ -85,7 +89,7 @@ class Side:
 
 
 @contextlib.contextmanager
-def sides(*made: tuple[str, Callable[..., Job], dict[str, Any]]) -> Iterator[list[Side]]:
+def sides(*made: Made) -> Iterator[list[Side]]:
     """Sides that work while inside, each of (name, make, options)."""
     with contextlib.ExitStack() as stack:
         found = []

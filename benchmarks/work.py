@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import peers
+from benchmarks import onnx_files, peers
 from model_export.builtin.scenes import HELD_OUT_SEED
 from model_export.builtin.scenes.scene import draw_scene
 from tests.support import scenes
@@ -45,9 +45,9 @@ def quantized(folder: Path, name: str) -> Path:
     return _kept(MODELS / name, mark, lambda output: _quantize(folder, output))
 
 
-def onnx_files() -> tuple[Path, Path]:
+def onnx() -> tuple[Path, Path]:
     """ONNX files of vit_b's encoder and decoder, from the same torch modules."""
-    folder = _kept(WORK / "onnx", _sources("benchmarks/peers.py"), _export_onnx)
+    folder = _kept(WORK / "onnx", _sources("benchmarks/onnx_files.py"), _export_onnx)
     return folder / "encoder.onnx", folder / "decoder.onnx"
 
 
@@ -112,7 +112,7 @@ def _tool(*arguments: str) -> None:
 
 def _export_onnx(output: Path) -> None:
     output.mkdir()
-    peers.write_onnx(output / "encoder.onnx", output / "decoder.onnx", SEED)
+    onnx_files.write(output / "encoder.onnx", output / "decoder.onnx", peers.sam(ARCHITECTURE, SEED))
 
 
 def _draw(output: Path, count: int) -> None:
