@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import bench, busy, clients, decoder, encoder, masks, report, rows, serving
+from benchmarks import bench, busy, clients, decoder, encoder, masks, prompting, report, rows, serving
 from benchmarks.example_backend import Files, create
 from benchmarks.official import predictor_class
 from benchmarks.rows import BF16, EQUAL, F32, TABLE, Row, compared
@@ -231,6 +231,6 @@ def test_the_example_answers_an_opened_task_with_nothing(tmp_path: Path) -> None
 
 def test_masks_of_two_answers_are_compared_pixel_by_pixel() -> None:
     left = scenes.draw(40, 30, scenes.CENTER).objects["center"]
-    assert clients.iou(left, left) == 1
-    assert clients.iou(left, ~left) == 0
+    assert prompting.iou(left, left) == 1
+    assert prompting.iou(left, ~left) == 0
     assert rows.F32 > rows.BF16 > rows.INT8
