@@ -9,6 +9,7 @@ failed or refused a ratio.
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -79,14 +80,23 @@ def _run(script: Script, options: argparse.Namespace, started: float) -> tuple[l
     command = [sys.executable, "-m", f"benchmarks.{script.name}", "--json", str(file)]
     command += ["--plot", str(options.plots / f"{script.name}.png"), *(["--short"] if options.short else [])]
     left = 60 * MOST_MINUTES - (time.monotonic() - started)
-    try:
-        status = subprocess.run(
-            command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=max(left, 60)
-        ).returncode
-    except subprocess.TimeoutExpired:
-        print(f"{script.name} took too long and was ended.", flush=True)
-        status = 124
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    status = _wait(process, max(left, 60))
     return (report.read(file) if file.exists() else []), status
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
+    """The exit status; who takes longer is interrupted, so that its servers end with it."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        print("It took too long and is ended.", flush=True)
+        process.send_signal(signal.SIGINT)
+    try:
+        return process.wait(60) or 1
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.wait()
 
 
 def _complete(rows: Sequence[Row]) -> list[Row]:

@@ -13,7 +13,6 @@ each: the answers must be the same.
 import contextlib
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks import busy, clients, report, work
 from benchmarks.clients import Client, Size
 from benchmarks.machine import Precision, best_precision
+from benchmarks.opener import opening
 from benchmarks.rows import BF16, EQUAL, F32, Row, compared
 from tests.support.image_host import ImageHost, image_host
 
@@ -63,7 +63,7 @@ def beside_example(folder: Path, host: ImageHost, precision: Precision, *, short
             seconds, peer, agreement = _in_turn(mine, theirs, host, size, clicks)
             row = compared(name, seconds, peer, trained[name] if trained else agreement, LIMIT[precision])
             memory = {"ours": round(mine.peak_mb()), "peer": round(theirs.peak_mb())}
-            yield row.adding(precision=precision, peaks_mb=memory, ours_bytes=len(_body(host, size, 0)))
+            yield row.adding(precision=precision, peaks_mb=memory, body_bytes=len(_body(host, size, 0)))
 
 
 @contextlib.contextmanager
@@ -173,7 +173,7 @@ def under_encode(client: Client, host: ImageHost, blocks: int, clicks: int) -> R
     quiet, loud, encoded = [], [], 0
     for block in range(blocks):
         quiet += [send()[0] for _ in range(clicks)]
-        with _opening(client.url, client.pid, host, 1000 * (block + 1)) as opener:
+        with opening(client.url, client.pid, host, 1000 * (block + 1)) as opener:
             loud += [send() for _ in range(clicks)]
             while time.monotonic() < opener.enough:
                 loud.append(send())
@@ -188,52 +188,6 @@ def under_encode(client: Client, host: ImageHost, blocks: int, clicks: int) -> R
 
 def _p95(seconds: Sequence[float]) -> float:
     return float(np.percentile(seconds, 95))
-
-
-class _Opener:
-    """Opens a new picture whenever one is encoded, so that there is always one under way."""
-
-    def __init__(self, client: Client, host: ImageHost, first: int) -> None:
-        self.encoded = 0
-        self.enough = 0.0
-        self._client, self._host, self._next = client, host, first
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-
-    def start(self) -> None:
-        self._open()
-        self.enough = time.monotonic() + 6.0
-        self._thread.start()
-        time.sleep(0.3)
-
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _open(self) -> None:
-        self._client.send(clients.opened(clients.picture(self._host, (600, 800), self._next), (600, 800)))
-        self._next += 1
-
-    def _run(self) -> None:
-        before = self._client.encodes()
-        while not self._stop.wait(0.1):
-            if self._client.encodes() > before + self.encoded:
-                self.encoded += 1
-                self._open()
-        end = time.monotonic() + 120
-        while self._client.encodes() <= before + self.encoded and time.monotonic() < end:
-            time.sleep(0.1)  # for the last one: what follows shall be quiet
-        self.encoded += 1
-
-
-@contextlib.contextmanager
-def _opening(url: str, pid: int, host: ImageHost, first: int) -> Iterator[_Opener]:
-    opener = _Opener(Client(url, pid), host, first)
-    opener.start()
-    try:
-        yield opener
-    finally:
-        opener.stop()
 
 
 if __name__ == "__main__":
