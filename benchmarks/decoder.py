@@ -46,18 +46,15 @@ def main() -> None:
 def measure(peer: str, precision: Precision, agrees: float, *, short: bool) -> Iterator[Row]:
     """One click, then 64 prompts."""
     file = work.onnx()[1] if peer == "onnxruntime" else None
-    options = {
-        "folder": work.vit_b(),
-        "precision": precision,
-        "rgb": scenes.draw(SIZE[1], SIZE[0], scenes.STAGE).rgb,
-        "batch": AutomaticSettings().points_per_batch,
-    }
-    with sides(("ours", ours.decoder, options)) as [mine]:
-        embedding = mine.run(np.zeros((0, 2))).output
-        with sides(_peer(file, embedding)) as [theirs]:
-            click = in_turn([mine, theirs], _clicks(15 if short else 60), warm=2)
-            yield _row(f"decoder_click_vs_{peer}", precision, agrees, click)
-            yield _row(f"decoder_{GRID}_vs_{peer}", precision, agrees, _grids([mine, theirs], 2 if short else 5))
+    about = {"folder": work.vit_b(), "precision": precision}
+    with sides(("ours", ours.embedder, about)) as [encoder]:
+        embedding = encoder.run(scenes.draw(SIZE[1], SIZE[0], scenes.STAGE).rgb).output
+    options = {"embedding": embedding, "batch": AutomaticSettings().points_per_batch}
+    features = np.asarray(embedding.features["image_embeddings"])
+    with sides(("ours", ours.decoder, about | options), _peer(file, features)) as both:
+        click = in_turn(both, _clicks(15 if short else 60), warm=2)
+        yield _row(f"decoder_click_vs_{peer}", precision, agrees, click)
+        yield _row(f"decoder_{GRID}_vs_{peer}", precision, agrees, _grids(both, 2 if short else 5))
 
 
 def _peer(file: Path | None, embedding: NDArray[np.float32]) -> Made:

@@ -115,7 +115,7 @@ def _int8(name: str, precision: Precision, folder: Path, rgb: Rgb, rounds: int, 
         ran, full = in_turn(both, [(rgb,)] * rounds, seconds=seconds)
     cosine = round(_cosine(ran[-1].output, full[-1].output), 5)
     row = compared(name, times(ran), times(full), agrees, INT8, cosine=cosine, precision=f"int8, {precision}")
-    yield row.adding(peaks_mb=peaks(ran, full))
+    yield row.adding(peaks_mb=peaks(ran, full), of_peak=_of_peak(times(ran), peak.peaks(("int8",))["int8"]))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Our side, for a process of its own: each function makes the job of a `Side`."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,50 +25,46 @@ def settings(folder: Path, precision: str, **more: Any) -> Any:
 
 def encoder(folder: Path, precision: str) -> Job:
     """Run: picture, uint8 (H, W, 3) → embedding, float32 (1, C, h, w)."""
+    return Job(_encode(folder, precision), lambda embedding: np.array(embedding.features["image_embeddings"]))
+
+
+def embedder(folder: Path, precision: str) -> Job:
+    """Run: picture, uint8 (H, W, 3) → `Embedding`."""
+    return Job(_encode(folder, precision), lambda embedding: embedding)
+
+
+def _encode(folder: Path, precision: str) -> Callable[[Rgb], Any]:
     from sam_backend.sam.encoder import encode
     from sam_backend.sam.types import Image
     from sam_backend.segmenter import Segmenter
 
     model = Segmenter(settings(folder, precision)).load()
-    return Job(lambda rgb: encode(model, Image(rgb, "it"), "bench"), _embeddings)
+    return lambda rgb: encode(model, Image(rgb, "it"), "bench")
 
 
-def _embeddings(embedding: Any) -> Floats:
-    return np.array(embedding.features["image_embeddings"], np.float32)
-
-
-def decoder(folder: Path, precision: str, rgb: Rgb, batch: int) -> Job:
+def decoder(folder: Path, precision: str, embedding: Any, batch: int) -> Job:
     """Run: points, float64 (B, 2), in original pixels → logits (B, 4, h, w), thinned out, one prompt a point.
 
-    One point goes the way of a click, more go that of automatic mode. No points: the embedding.
+    One point goes the way of a click, more go that of automatic mode.
     """
     from sam_backend.sam.decoder import decode, decode_points
-    from sam_backend.sam.encoder import encode
-    from sam_backend.sam.types import Image, Prompt
+    from sam_backend.sam.types import Prompt
     from sam_backend.segmenter import Segmenter
 
     model = Segmenter(settings(folder, precision)).load()
-    embedding = encode(model, Image(rgb, "it"), "bench")
-    model.rest_encoder()
     request = model.bulk_request()
 
     def run(points: NDArray[np.float64]) -> list[Floats]:
-        if not len(points):
-            return [_embeddings(embedding)]
         if len(points) == 1:
-            return [decode(model, embedding, Prompt(points=points, point_labels=np.ones(1, np.int64))).logits[None]]
+            answer = decode(model, embedding, Prompt(points=points, point_labels=np.ones(1, np.int64)))
+            return [answer.logits[None, :, ::THIN, ::THIN]]
         found = []
         for first in range(0, len(points), batch):
             logits, _ = decode_points(model, request, embedding, points[first : first + batch])
             found.append(logits[:, :, ::THIN, ::THIN].copy())  # a view that the next batch overwrites
         return found
 
-    return Job(run, _thinned)
-
-
-def _thinned(found: list[Floats]) -> Floats:
-    together = np.concatenate(found)
-    return together[:, :, ::THIN, ::THIN] if together.shape[-1] >= 256 else together
+    return Job(run, np.concatenate)
 
 
 def rle(masks: list[NDArray[np.bool_]]) -> Job:
