@@ -107,9 +107,11 @@ def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
 
 
 def picture(host: ImageHost, size: Size, seed: int = 0) -> str:
-    """Serve a picture of its own for each seed; returns its address."""
-    rgb = scenes.draw(size[1], size[0], scenes.STAGE, seed).rgb
-    return host.put(f"/data/upload/1/{size[1]}x{size[0]}-{seed}.jpg", scenes.jpeg(rgb))
+    """Serve a picture of its own for each seed, drawn once; returns its address."""
+    address = f"/data/upload/1/{size[1]}x{size[0]}-{seed}.jpg"
+    if address not in host.replies:
+        host.put(address, scenes.jpeg(scenes.draw(size[1], size[0], scenes.STAGE, seed).rgb))
+    return address
 
 
 def click(address: str, size: Size, places: Sequence[tuple[int, int]], **task: Any) -> bytes:
