@@ -5,6 +5,8 @@ import platform
 from pathlib import Path
 from typing import Literal
 
+from sam_backend.sam import device
+
 Precision = Literal["f32", "bf16"]
 
 
@@ -16,13 +18,6 @@ def machine() -> str:
     return f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores"
 
 
-def has_bf16() -> bool:
-    """Whether OpenVINO multiplies in bf16 on this CPU."""
-    import openvino
-
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def best_precision() -> Precision:
-    """bf16 where the CPU has it, else f32."""
-    return "bf16" if has_bf16() else "f32"
+    """What the service computes in by itself: bf16 where the CPU has it, else f32."""
+    return "bf16" if device.best_precision("CPU") == "bf16" else "f32"

@@ -36,35 +36,38 @@ def embedder(folder: Path, precision: str) -> Job:
 def _encode(folder: Path, precision: str) -> Callable[[Rgb], Any]:
     from sam_backend.sam.encoder import encode
     from sam_backend.sam.types import Image
-    from sam_backend.segmenter import Segmenter
+    from sam_backend.served_model import ServedModel
 
-    model = Segmenter(settings(folder, precision)).load()
+    model = ServedModel(settings(folder, precision)).load()
     return lambda rgb: encode(model, Image(rgb, "it"), "bench")
 
 
 def decoder(folder: Path, precision: str, embedding: Any, batch: int) -> Job:
-    """Run: points, float64 (B, 2), in original pixels → logits (B, 4, h, w), thinned out, one prompt a point.
+    """Run: points, float64 (B, 2), in original pixels → logits (B, M, h, w), thinned out, one prompt a point.
 
-    One point goes the way of a click, more go that of automatic mode.
+    One point goes the way of a click and gives all four masks; more go that of automatic mode, which has no use for
+    mask 0: the other three of every point are drawn.
     """
-    from sam_backend.sam.decoder import decode, decode_points
+    from sam_backend.sam.decoder import decode
+    from sam_backend.sam.points import decoding
     from sam_backend.sam.types import Prompt
-    from sam_backend.segmenter import Segmenter
+    from sam_backend.served_model import ServedModel
 
-    model = Segmenter(settings(folder, precision)).load()
-    request = model.bulk_request()
+    model = ServedModel(settings(folder, precision)).load()
+    ask = decoding(model, embedding)
 
     def run(points: NDArray[np.float64]) -> list[Floats]:
         if len(points) == 1:
             answer = decode(model, embedding, Prompt(points=points, point_labels=np.ones(1, np.int64)))
-            return [answer.logits[None, :, ::THIN, ::THIN]]
+            return [answer.logits[:, ::THIN, ::THIN]]
         found = []
         for first in range(0, len(points), batch):
-            logits, _ = decode_points(model, request, embedding, points[first : first + batch])
-            found.append(logits[:, :, ::THIN, ::THIN].copy())  # a view that the next batch overwrites
+            some = points[first : first + batch]
+            # Copied: memory that the next step overwrites.
+            found += [logits[:, ::THIN, ::THIN].copy() for _, logits in ask(some).draw(np.ones(len(some), np.bool_))]
         return found
 
-    return Job(run, np.concatenate)
+    return Job(run, np.stack)
 
 
 def rle(masks: list[NDArray[np.bool_]]) -> Job:

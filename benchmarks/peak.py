@@ -14,7 +14,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.machine import has_bf16, machine
+from benchmarks.machine import best_precision, machine
 
 SIZE, CHAIN = 2048, 4
 SECONDS = 4.0
@@ -28,7 +28,7 @@ def main() -> None:
 
 def peaks(kinds: tuple[str, ...]) -> dict[str, float]:
     """FLOP/s of each of f32, bf16 and int8 that this CPU has."""
-    return {kind: _rate(kind) for kind in kinds if kind != "bf16" or has_bf16()}
+    return {kind: _rate(kind) for kind in kinds if kind != "bf16" or best_precision() == "bf16"}
 
 
 def _rate(kind: str) -> float:
