@@ -9,7 +9,6 @@ failed or refused a ratio.
 
 import argparse
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -86,12 +85,12 @@ def _run(script: Script, options: argparse.Namespace, started: float) -> tuple[l
 
 
 def _wait(process: subprocess.Popen[bytes], seconds: float) -> int:
-    """The exit status; who takes longer is interrupted, so that its servers end with it."""
+    """The exit status; who takes longer is ended, and its servers with it."""
     try:
         return process.wait(seconds)
     except subprocess.TimeoutExpired:
         print("It took too long and is ended.", flush=True)
-        process.send_signal(signal.SIGINT)
+        process.terminate()
     try:
         return process.wait(60) or 1
     except subprocess.TimeoutExpired:

@@ -3,9 +3,9 @@
     python benchmarks/decoder.py --json decoder.json
 
 vit_b with seeded random weights, each side in a process of its own, in turn, on the same embedding. Nobody brings masks
-to full size here. 64 prompts go in batches as automatic mode sends them, and
-masks 1 to 3 of all are drawn; the peers take all at once. Agreement is that
-of the built-in model's masks over 60 prompts; the logits of these very runs must agree too.
+to full size here. 64 prompts go in batches as automatic mode sends them, and masks 1 to 3 of all are drawn; the peers
+take all at once. Agreement is that of the built-in model's masks over 60 prompts; the logits of these very runs must
+agree too.
 """
 
 import sys

@@ -3,9 +3,12 @@
 import argparse
 import json
 import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 from benchmarks.machine import machine
 from benchmarks.rows import TABLE, Row
@@ -19,7 +22,13 @@ def options(text: str | None) -> argparse.Namespace:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows there")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw them (needs matplotlib)")
     parser.add_argument("--short", action="store_true", help="fewer repetitions, smaller inputs")
+    signal.signal(signal.SIGTERM, _interrupt)
     return parser.parse_args()
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends as Ctrl-C does: what was started is closed."""
+    raise KeyboardInterrupt
 
 
 def attempt(names: Sequence[str], measure: Callable[[], Iterable[Row]]) -> list[Row]:
