@@ -42,7 +42,7 @@ def quantized(folder: Path, name: str) -> Path:
     Raises:
         MissingError: the export tool cannot do that, or refused; its own words.
     """
-    mark = _sources("model_export") + (folder / "model.json").read_text()
+    mark = _sources("model_export") + _sources("model_export/quantization") + (folder / "model.json").read_text()
     return _kept(MODELS / name, mark, lambda output: _quantize(folder, output))
 
 
@@ -74,7 +74,7 @@ def _kept(path: Path, mark: str, make: Callable[[Path], None]) -> Path:
 
 def _sources(name: str) -> str:
     path = ROOT / name
-    files = sorted(path.glob("*.py")) if path.is_dir() else [path]
+    files = [path] if path.suffix else sorted(path.glob("*.py"))
     versions = [importlib.metadata.version(package) for package in ("openvino", "torch")]
     return "\n".join([*versions, *(file.read_text() for file in files)])
 
