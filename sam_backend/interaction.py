@@ -15,7 +15,7 @@ from sam_backend.labelstudio.results import AnswerOptions
 from sam_backend.pictures import Picture
 from sam_backend.question import Question
 from sam_backend.sam import geometry
-from sam_backend.sam.types import Image, Mask
+from sam_backend.sam.types import Image, Mask, Patch
 from sam_backend.services import Services
 
 logger = logging.getLogger(__name__)
@@ -97,8 +97,8 @@ class Interaction:
         size = self.request.original_size
         fitted = [
             mask
-            if size in (None, mask.bitmap.shape)
-            else replace(mask, bitmap=geometry.resize_bitmap(mask.bitmap, size))
+            if size in (None, mask.patch.original_size)
+            else replace(mask, patch=Patch.of(geometry.resize_bitmap(mask.bitmap, size)))
             for mask in masks
         ]
         regions = results.regions(fitted, self.request, self.label_config, AnswerOptions.of(self.services.settings))

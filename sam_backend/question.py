@@ -82,5 +82,5 @@ def _join(services: Services, request: PromptRequest, image: Image, clicks: Prom
 def _on_mask(services: Services, image: Image, clicks: Prompt, box: Prompt) -> NDArray[np.bool_]:
     """Which of the clicks lie on the mask that the box alone has. Bool (N,)."""
     masks = services.segmenter.segment(image, box)
-    on_each = [geometry.on_bitmap(clicks.points, mask.bitmap) for mask in masks]
+    on_each = [mask.patch.holds(geometry.pixels_under(clicks.points)) for mask in masks]
     return np.asarray(np.any([np.zeros(len(clicks.points), np.bool_), *on_each], axis=0))

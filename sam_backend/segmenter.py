@@ -129,7 +129,7 @@ class Segmenter:
         embedding, answer, chosen = self._answer(view.image, shown)
         with metrics.stage("upscale"):
             found = [masks.finish(self.info, embedding, answer, index) for index in chosen]
-            return [view.back(self._clean(mask, shown)) for mask in found if mask.bitmap.any()]
+            return [view.back(self._clean(mask, shown)) for mask in found if not mask.patch.is_empty]
 
     def everything(
         self, image: Image, parameters: AutomaticSettings, proceed: Callable[[], object] = lambda: None
@@ -184,9 +184,9 @@ class Segmenter:
         """
         view = self._magnifier.frame(image, geometry.bounds(before, image.original_size), prompt.points)
         mask = self._correct(view, prompt, before)
-        if view.breaks(geometry.bounds(mask.bitmap, image.original_size)):
+        if view.breaks(mask.patch.extent):
             mask = self._correct(views.whole(image), prompt, before)
-        return [mask] if mask.bitmap.any() else []
+        return [] if mask.patch.is_empty else [mask]
 
     def _correct(self, view: views.View, prompt: Prompt, before: NDArray[np.bool_]) -> Mask:
         embedding = self.embed(view.image)
@@ -201,15 +201,15 @@ class Segmenter:
         return view.back(mask)
 
     def _clean(self, mask: Mask, prompt: Prompt) -> Mask:
-        bitmap = cleaning.clean(
-            mask.bitmap,
+        patch = cleaning.clean(
+            mask.patch,
             prompt.points,
             prompt.point_labels,
             fill_holes=self._settings.fill_holes,
             drop_islands=self._settings.drop_islands,
             keep_clicked=self._settings.keep_clicked,
         )
-        return replace(mask, bitmap=bitmap)
+        return replace(mask, patch=patch)
 
     def _find(self, view: views.View, prompt: Prompt) -> views.Finding:
         embedding, answer, chosen = self._answer(view.image, view.into(prompt))

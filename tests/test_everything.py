@@ -208,7 +208,7 @@ def test_an_image_of_any_shape_gives_masks_of_its_shape(
 
 def traits(found: Found) -> list[tuple[Any, ...]]:
     return [
-        (mask.patch.rectangle, mask.patch.bits.tobytes(), mask.predicted_iou, mask.stability_score, mask.point_coords)
+        (mask.patch.rectangle, mask.patch.edges.tobytes(), mask.predicted_iou, mask.stability_score, mask.point_coords)
         for mask in found.masks
     ]
 

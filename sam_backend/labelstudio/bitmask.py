@@ -9,7 +9,8 @@ import base64
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from sam_backend.sam.patch import Patch
 
 _PNG = (
     *(cv2.IMWRITE_PNG_COMPRESSION, 1),
@@ -20,16 +21,16 @@ _PNG = (
 at once: a fourth of the time and of the size of the library's defaults."""
 
 
-def data_url(bitmap: NDArray[np.bool_]) -> str:
+def data_url(patch: Patch) -> str:
     """The mask as a PNG, black and opaque inside, transparent outside.
 
     Args:
-        bitmap: bool (H, W), at the image's natural size.
+        patch: the mask, at the image's natural size.
 
     Returns:
         `data:image/png;base64,...`, of an RGBA picture of (H, W).
     """
-    alpha = np.ascontiguousarray(bitmap).view(np.uint8) * np.uint8(255)
+    alpha = patch.bitmap.view(np.uint8) * np.uint8(255)
     black = np.zeros_like(alpha)
     _, png = cv2.imencode(".png", cv2.merge([black, black, black, alpha]), _PNG)
     return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode("ascii")

@@ -129,7 +129,7 @@ def _distance(candidate: _Candidate, point: NDArray[np.float64], size: Size) -> 
     """Pixels from the point to the region, 0 on it; infinite beyond the margin. Reads the rows around it alone."""
     rows = geometry.rows_around(point, margin(size), size)
     try:
-        return geometry.distance(rle.decode(candidate.stream, size, rows), point, rows[0])
+        return rle.read(candidate.stream, size).rows(*rows).distance(point)
     except ValueError as error:
         logger.info("The region %r is left out: %s.", candidate.region_id, error)
         return float("inf")

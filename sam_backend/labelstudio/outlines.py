@@ -15,7 +15,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from sam_backend.labelstudio.shapes import box_of
+from sam_backend.sam.patch import Patch
 
 logger = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ _CORNERS = np.array([[1, 1], [1, 0], [0, 0], [0, 1]])  # where the sides east, n
 _GAP = 0.25
 
 
-def polygons(bitmap: NDArray[np.bool_], tolerance: float, most_points: int) -> list[Ring]:
+def polygons(patch: Patch, tolerance: float, most_points: int) -> list[Ring]:
     """The outlines of the mask's parts, largest first, at most `MAX_PARTS`.
 
     Args:
-        bitmap: bool (H, W), not empty, in original pixels.
+        patch: the mask, not empty.
         tolerance: pixels by which a simplified outline may leave the exact one. It is less for a thin part, a quarter
             of its mean thickness, so that none vanishes; and more where an outline has too many points otherwise.
         most_points: most points of an outline, at least 3.
@@ -43,11 +43,9 @@ def polygons(bitmap: NDArray[np.bool_], tolerance: float, most_points: int) -> l
         Rings (N, 2) of (x, y) in original pixels, 3 <= N <= most_points, the first point not repeated. None crosses or
         touches itself.
     """
-    x0, y0, x1, y1 = box_of(bitmap)
-    crop = np.ascontiguousarray(bitmap[y0:y1, x0:x1]).view(np.uint8)
-    contours, _ = cv2.findContours(crop, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(patch.shown.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     paths = [contour.reshape(-1, 2).astype(np.int32, copy=False) for contour in _largest(contours)]
-    corner = np.array([x0, y0])
+    corner = np.array(patch.rectangle[:2])
     return [corner + simplified(outline(path), tolerance, most_points) for path in paths]
 
 

@@ -9,20 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sam_backend.labelstudio import bitmask, outlines, rle, shapes
 from sam_backend.labelstudio.choice import AnswerOptions, Choice, check, choose
 from sam_backend.labelstudio.config import Control, LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
 from sam_backend.labelstudio.regions import new_region_id
-from sam_backend.sam.types import Mask
+from sam_backend.sam.types import Mask, Patch, Size
 
 __all__ = ["AnswerOptions", "Target", "check", "corrected", "prediction", "regions", "written"]
 
 Region = dict[str, Any]
-Bitmap = NDArray[np.bool_]
 _DEFAULTS = AnswerOptions()
 
 
@@ -60,11 +56,11 @@ def regions(
         LabelConfigError: the setting `SAM_ANSWER` leaves all controls of the prompt's image out.
     """
     target = Target(choose(request, config, options), request.item_index, request.image_rotation)
-    return [region for mask in masks for region in written(mask.bitmap, mask.score, target, options)]
+    return [region for mask in masks for region in written(mask.patch, mask.score, target, options)]
 
 
 def written(
-    bitmap: Bitmap,
+    patch: Patch,
     score: float,
     target: Target,
     options: AnswerOptions = _DEFAULTS,
@@ -76,16 +72,16 @@ def written(
     shape, and the shape with its labels.
 
     Args:
-        bitmap: the mask, bool (H, W), at the upright image's size.
+        patch: the mask, at the upright image's size (H, W).
         score: the IoU that the model predicts.
         target: where they go.
         options: how they are drawn.
         new_id: makes the regions' ids.
     """
-    if not bitmap.any():
+    if patch.is_empty:
         return
-    for value in _values(bitmap, target.choice.control.answer, options):
-        yield from _region(bitmap.shape, score, target, new_id(), value)
+    for value in _values(patch, target.choice.control.answer, options):
+        yield from _region(patch.original_size, score, target, new_id(), value)
 
 
 def corrected(mask: Mask, results: Sequence[Mapping[str, Any]]) -> list[Region]:
@@ -99,7 +95,7 @@ def corrected(mask: Mask, results: Sequence[Mapping[str, Any]]) -> list[Region]:
         results: all results with the region's id, the painted one first.
     """
     painted, *beside = results
-    value = {**painted["value"], "format": "rle", "rle": rle.encode(mask.bitmap)}
+    value = {**painted["value"], "format": "rle", "rle": rle.encode(mask.patch)}
     return [{**painted, "origin": "manual", "score": _finite(mask.score), "value": value}, *map(dict, beside)]
 
 
@@ -108,30 +104,28 @@ def prediction(result: Sequence[Region], score: float, model_version: str) -> di
     return {"result": list(result), "score": _finite(score), "model_version": model_version}
 
 
-def _values(bitmap: Bitmap, answer: str, options: AnswerOptions) -> list[dict[str, Any]]:
+def _values(patch: Patch, answer: str, options: AnswerOptions) -> list[dict[str, Any]]:
     """The mask as values of regions, without labels."""
     match answer:
         case "polygon":
-            return _polygons(bitmap, options)
+            return _polygons(patch, options)
         case "rectangle":
-            return [dict(shapes.rectangle(bitmap))]
+            return [dict(shapes.rectangle(patch))]
         case "ellipse":
-            return [dict(shapes.ellipse(bitmap))]
+            return [dict(shapes.ellipse(patch))]
         case "bitmask":
-            return [{"imageDataURL": bitmask.data_url(bitmap)}]
+            return [{"imageDataURL": bitmask.data_url(patch)}]
         case _:
-            return [{"format": "rle", "rle": rle.encode(bitmap)}]
+            return [{"format": "rle", "rle": rle.encode(patch)}]
 
 
-def _polygons(bitmap: Bitmap, options: AnswerOptions) -> list[dict[str, Any]]:
-    height, width = bitmap.shape
-    rings = outlines.polygons(bitmap, options.tolerance, options.points)
+def _polygons(patch: Patch, options: AnswerOptions) -> list[dict[str, Any]]:
+    height, width = patch.original_size
+    rings = outlines.polygons(patch, options.tolerance, options.points)
     return [{"points": (100 * ring / (width, height)).tolist(), "closed": True} for ring in rings]
 
 
-def _region(
-    size: tuple[int, ...], score: float, target: Target, region_id: str, value: dict[str, Any]
-) -> Iterator[Region]:
+def _region(size: Size, score: float, target: Target, region_id: str, value: dict[str, Any]) -> Iterator[Region]:
     """The one or two results of a region."""
     choice = target.choice
     if choice.labels_control is None:
@@ -147,7 +141,7 @@ def _labelled(control: Control, labels: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _result(
-    size: tuple[int, ...], score: float, target: Target, region_id: str, control: Control, value: dict[str, Any]
+    size: Size, score: float, target: Target, region_id: str, control: Control, value: dict[str, Any]
 ) -> Region:
     height, width = size
     result = {

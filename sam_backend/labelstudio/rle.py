@@ -14,7 +14,7 @@ from array import array
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.sam.types import Size
+from sam_backend.sam.patch import Patch, Size
 
 _WORD_BITS = 8
 _LENGTH_BITS = np.array([3, 4, 8, 16], np.int64)
@@ -24,11 +24,11 @@ _FOUR_BYTES = struct.Struct(">I").unpack_from
 _HEADER_TAIL = 7 << 16 | 0x237F  # value width and the four length widths, each less one
 
 
-def encode(bitmap: NDArray[np.bool_]) -> list[int]:
+def encode(mask: Patch | NDArray[np.bool_]) -> list[int]:
     """Encode a mask: inside is 255, outside 0, in all four channels.
 
     Args:
-        bitmap: bool (H, W), at the image's natural size.
+        mask: a mask, or bool (H, W), at the image's natural size.
 
     Returns:
         Bytes as ints in 0..255, ready for a region's `rle`.
@@ -36,45 +36,53 @@ def encode(bitmap: NDArray[np.bool_]) -> list[int]:
     Raises:
         ValueError: the bitmap is not boolean, not two-dimensional, empty, or has 2**30 pixels or more.
     """
+    patch = mask if isinstance(mask, Patch) else _of_bitmap(mask)
+    count = patch.original_size[0] * patch.original_size[1]
+    values, lengths = _runs(patch.edges, count)
+    codes, widths = _records(values, 4 * lengths)
+    return _packed(4 * count, codes, widths)
+
+
+def _of_bitmap(bitmap: NDArray[np.bool_]) -> Patch:
     if bitmap.dtype != np.bool_ or bitmap.ndim != 2 or not 0 < bitmap.size < 1 << 30:
         raise ValueError(f"bitmap must be bool (H, W) of 1 to 2**30 - 1 pixels, not {bitmap.dtype} {bitmap.shape}")
-    values, lengths = _runs(bitmap)
-    codes, widths = _records(values, 4 * lengths)
-    return _packed(4 * bitmap.size, codes, widths)
+    return Patch.of(bitmap)
 
 
-def decode(rle: list[int], size: Size, rows: tuple[int, int] | None = None) -> NDArray[np.bool_]:
+def decode(rle: object, size: Size) -> NDArray[np.bool_]:
+    """The mask of a stream as bool (H, W); otherwise as `read`."""
+    return read(rle, size).bitmap
+
+
+def read(rle: object, size: Size) -> Patch:
     """Decode any rle-pack stream of RGBA values, ours or the editor's.
 
     Args:
-        rle: bytes as ints.
+        rle: bytes as ints, or as they are.
         size: (H, W) in original pixels.
-        rows: the first row that is wanted and the one behind the last, of 0 to H; the stream is read no further. None:
-            all rows.
 
     Returns:
-        bool (H, W), or (rows, W), true where alpha is above 0, as Label Studio paints it.
+        What has an alpha above 0, as Label Studio paints it.
 
     Raises:
         ValueError: these are no bytes, the stream ends too early, or it is not of that size. The stream's length bounds
-            the time until then, and no memory was taken for pixels.
+            the time until then, and the memory.
     """
     data = _as_bytes(rle)
-    widths = _read_header(data, 4 * size[0] * size[1])
-    first, last = rows or (0, size[0])
-    starts = _follow(data, 4 * last * size[1], widths)
+    count = 4 * size[0] * size[1]
+    widths = _read_header(data, count)
+    starts = _follow(data, count, widths)
     is_run, lengths, values_at = _read(data, starts, np.array(widths, np.int64))
     ends = np.cumsum(lengths)
-    if ends.size and ends[-1] > 4 * size[0] * size[1]:
+    if ends.size and ends[-1] > count:
         raise ValueError("the stream has more values than it says")
-    edges = np.clip(np.append(0, ends) // 4, first * size[1], last * size[1])
     zeroth_at = values_at - np.where(is_run, 0, _WORD_BITS * (ends - lengths))
-    return _painted(data, edges, zeroth_at, is_run).reshape(last - first, size[1])
+    return Patch.at_changes(_changes(data, np.append(0, ends) // 4, zeroth_at, is_run), size)
 
 
 def _as_bytes(rle: object) -> bytes:
     try:
-        return bytes(rle if isinstance(rle, list) else ())
+        return bytes(rle if isinstance(rle, list | bytes) else ())
     except (TypeError, ValueError):
         raise ValueError("the stream is not a list of bytes") from None
 
@@ -126,10 +134,10 @@ def _read(
     return head >= 4, lengths, starts + 3 + width
 
 
-def _painted(
+def _changes(
     data: bytes, edges: NDArray[np.int64], zeroth_at: NDArray[np.int64], is_run: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Whether alpha is above 0: bool (pixels,).
+) -> NDArray[np.int64]:
+    """The pixels at which alpha becomes more than 0, or 0 again.
 
     Args:
         data: the stream.
@@ -139,11 +147,13 @@ def _painted(
         is_run: bool (records,).
     """
     pixels = np.diff(edges)
-    painted = np.repeat(is_run & (_bits(data, np.where(is_run, zeroth_at, 0), _WORD_BITS) > 0), pixels)
-    where = np.flatnonzero(np.repeat(~is_run, pixels))
-    alpha_at = np.repeat(zeroth_at[~is_run], pixels[~is_run]) + _WORD_BITS * (4 * (where + edges[0]) + 3)
-    painted[where] = _bits(data, alpha_at, _WORD_BITS) > 0
-    return painted
+    pieces = np.where(is_run, pixels > 0, pixels)  # literals have a value for each pixel
+    nth = np.arange(pieces.sum()) - np.repeat(np.cumsum(pieces) - pieces, pieces)
+    at = np.repeat(edges[:-1], pieces) + nth
+    alpha_at = np.repeat(zeroth_at, pieces) + np.where(np.repeat(is_run, pieces), 0, _WORD_BITS * (4 * at + 3))
+    inside = _bits(data, alpha_at, _WORD_BITS) > 0
+    changes: NDArray[np.int64] = at[np.diff(inside, prepend=False)]
+    return changes
 
 
 def _bits(data: bytes, at: NDArray[np.int64], count: int) -> NDArray[np.int64]:
@@ -157,11 +167,13 @@ def _bits(data: bytes, at: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     return found
 
 
-def _runs(bitmap: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Values (0 or 255) and lengths in pixels of the runs, in row-major order."""
-    flat = bitmap.ravel()
-    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]), flat.size - 1).astype(np.int64, copy=False)
-    return np.where(flat[ends], 255, 0).astype(np.int64), np.diff(ends, prepend=-1)
+def _runs(edges: NDArray[np.int64], count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Values (0 or 255) and lengths in pixels of the runs, in row-major order, of a mask with these edges."""
+    lengths = np.diff(edges, prepend=0, append=count)
+    values = np.zeros(lengths.size, np.int64)
+    values[1::2] = 255
+    there = slice(int(lengths[0] == 0), lengths.size - int(lengths[-1] == 0))
+    return values[there], lengths[there]
 
 
 def _records(values: NDArray[np.int64], lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -8,33 +8,18 @@ import math
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-Bitmap = NDArray[np.bool_]
-Box = tuple[int, int, int, int]
+from sam_backend.sam.patch import Patch
 
 
-def box_of(bitmap: Bitmap) -> Box:
-    """The smallest box around the mask's pixels.
-
-    Args:
-        bitmap: bool (H, W), not empty, in original pixels.
-
-    Returns:
-        XYXY in original pixels; the last two are the edges behind the last pixels.
-    """
-    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(bitmap).view(np.uint8))
-    return x, y, x + width, y + height
-
-
-def rectangle(bitmap: Bitmap) -> dict[str, float]:
+def rectangle(patch: Patch) -> dict[str, float]:
     """The value of a rectangle region: the mask's tight box in percent, not turned.
 
     Args:
-        bitmap: bool (H, W), not empty, in original pixels.
+        patch: the mask, not empty.
     """
-    height, width = bitmap.shape
-    x0, y0, x1, y1 = box_of(bitmap)
+    height, width = patch.original_size
+    x0, y0, x1, y1 = patch.rectangle
     return {
         "x": 100 * x0 / width,
         "y": 100 * y0 / height,
@@ -44,7 +29,7 @@ def rectangle(bitmap: Bitmap) -> dict[str, float]:
     }
 
 
-def ellipse(bitmap: Bitmap) -> dict[str, float]:
+def ellipse(patch: Patch) -> dict[str, float]:
     """The value of an ellipse region: the ellipse that has the mask's center and second moments.
 
     Of a mask that is an ellipse, it is that ellipse. `radiusX` lies along the longer axis and is in percent of the
@@ -52,11 +37,11 @@ def ellipse(bitmap: Bitmap) -> dict[str, float]:
     them by `rotation` degrees, clockwise as one sees it. It may reach a little beyond the mask, and the image.
 
     Args:
-        bitmap: bool (H, W), not empty, in original pixels.
+        patch: the mask, not empty.
     """
-    height, width = bitmap.shape
-    x0, y0, x1, y1 = box_of(bitmap)
-    moments = cv2.moments(np.ascontiguousarray(bitmap[y0:y1, x0:x1]).view(np.uint8), binaryImage=True)
+    height, width = patch.original_size
+    x0, y0 = patch.rectangle[:2]
+    moments = cv2.moments(patch.shown.view(np.uint8), binaryImage=True)
     area = moments["m00"]
     long, short, angle = _axes(*(moments[key] / area for key in ("mu20", "mu11", "mu02")))
     return {

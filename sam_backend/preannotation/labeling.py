@@ -14,12 +14,12 @@ from sam_backend.labelstudio import choice, prompts, results
 from sam_backend.labelstudio.addresses import shown
 from sam_backend.labelstudio.boxes import Box
 from sam_backend.labelstudio.regions import REGION_ID_PREFIX
-from sam_backend.labelstudio.results import Bitmap, Region, Target
+from sam_backend.labelstudio.results import Region, Target
 from sam_backend.preannotation.plan import Plan
 from sam_backend.preannotation.spots import Spot, read
 from sam_backend.sam import geometry
 from sam_backend.sam.automatic import Found
-from sam_backend.sam.types import Image
+from sam_backend.sam.types import Image, Patch
 from sam_backend.segmenter import Segmenter
 
 __all__ = ["Labeled", "Plan", "label", "predict"]
@@ -61,10 +61,10 @@ class _Sheet:
     numbers: int = 0
     too_long: int = 0
 
-    def add(self, bitmap: Bitmap, score: float, target: Target, **more: Any) -> None:
+    def add(self, patch: Patch, score: float, target: Target, **more: Any) -> None:
         """Write one mask's regions, each with `more` in it, if they fit."""
         with metrics.stage("rle"):
-            new = [region | more for region in results.written(bitmap, score, target, self.plan.options, self.new_id)]
+            new = [region | more for region in results.written(patch, score, target, self.plan.options, self.new_id)]
         numbers = sum(len(region["value"].get("rle", ())) for region in new)
         cap = self.plan.automatic.max_rle
         if cap and self.numbers + numbers > cap:
@@ -139,7 +139,7 @@ def _fill(sheet: _Sheet, segmenter: Segmenter, image: Image, spot: Spot, proceed
     found = segmenter.everything(image, sheet.plan.automatic, proceed)
     target = Target(sheet.plan.choices()[spot.to_name], spot.item_index)
     for mask in found.masks:
-        sheet.add(mask.patch.bitmap, mask.predicted_iou, target)
+        sheet.add(mask.patch, mask.predicted_iou, target)
     if not found.masks:
         _report_none(spot, found)
     return found.left_out
@@ -167,16 +167,16 @@ def _mask_box(sheet: _Sheet, segmenter: Segmenter, image: Image, box: Box) -> No
     chosen = choice.choose(request, plan.label_config, plan.options)
     target = Target(chosen, request.item_index, request.image_rotation)
     for mask in masks:
-        seen = _as_seen(mask.bitmap, box, plan.max_pixels)
+        seen = _as_seen(mask.patch, box, plan.max_pixels)
         sheet.add(seen, mask.score, target, **_reference(box))
 
 
-def _as_seen(bitmap: Bitmap, box: Box, max_pixels: int) -> Bitmap:
+def _as_seen(patch: Patch, box: Box, max_pixels: int) -> Patch:
     """At the size at which a browser saw the image; a prediction's box may come from a detector's own size."""
     size = box.request.original_size
-    if not box.is_drawn or size in (None, bitmap.shape) or size[0] * size[1] > max_pixels:
-        return bitmap
-    return geometry.resize_bitmap(bitmap, size)
+    if not box.is_drawn or size in (None, patch.original_size) or size[0] * size[1] > max_pixels:
+        return patch
+    return Patch.of(geometry.resize_bitmap(patch.bitmap, size))
 
 
 def _reference(box: Box) -> dict[str, Any]:

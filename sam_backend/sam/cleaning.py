@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sam_backend.sam import geometry
+from sam_backend.sam.patch import Patch
 
 Bitmap = NDArray[np.bool_]
 Pixels = NDArray[np.int64]
@@ -19,18 +20,18 @@ NEAR = 1
 
 
 def clean(
-    bitmap: Bitmap,
+    patch: Patch,
     points: NDArray[np.float64],
     point_labels: NDArray[np.int64],
     *,
     fill_holes: int = 0,
     drop_islands: int = 0,
     keep_clicked: bool = False,
-) -> Bitmap:
+) -> Patch:
     """Tidy a mask: first its holes, then its parts.
 
     Args:
-        bitmap: bool (H, W) in original pixels; it is not changed.
+        patch: the mask.
         points: float64 (N, 2), (x, y) in original pixels.
         point_labels: int64 (N,), 1 foreground, 0 background.
         fill_holes: fill holes of fewer pixels than this, unless a negative click is in them.
@@ -38,22 +39,20 @@ def clean(
         keep_clicked: keep only parts with a positive click on them; where there is none, only the largest part.
 
     Returns:
-        bool (H, W); `bitmap` itself where there is nothing to do. A mask that is not empty does not become empty.
+        The mask; `patch` itself where there is nothing to do. A mask that is not empty does not become empty.
     """
-    if not (fill_holes > 1 or drop_islands > 1 or keep_clicked) or not bitmap.any():
-        return bitmap
-    x, y, width, height = cv2.boundingRect(bitmap.view(np.uint8))
-    rows, columns = slice(y, y + height), slice(x, x + width)
-    if _is_one_part_without_holes(bitmap[rows, columns]):
-        return bitmap
-    cleaned = bitmap.copy()
-    covered = cleaned[rows, columns]
-    pixels = geometry.pixels_under(points) - (x, y)
+    if not (fill_holes > 1 or drop_islands > 1 or keep_clicked) or patch.is_empty:
+        return patch
+    covered = patch.shown
+    if _is_one_part_without_holes(covered):
+        return patch
+    left, top = patch.rectangle[:2]
+    pixels = geometry.pixels_under(points) - (left, top)
     if fill_holes > 1:
         _fill(covered, pixels[point_labels == 0], fill_holes)
     if drop_islands > 1 or keep_clicked:
         _drop(covered, pixels[point_labels == 1], drop_islands, keep_clicked=keep_clicked)
-    return cleaned
+    return Patch.of(covered, left, top, patch.original_size)
 
 
 def _is_one_part_without_holes(covered: Bitmap) -> bool:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sam_backend.sam import geometry
 from sam_backend.sam.folder import ModelInfo
-from sam_backend.sam.types import Embedding, Mask, Prompt
+from sam_backend.sam.types import Embedding, Mask, Patch, Prompt
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def correct(decode: Decode, info: ModelInfo, embedding: Embedding, before: Bitma
         else:
             used.append(mask)
     return Mask(
-        bitmap=bitmap,
+        patch=Patch.of(bitmap),
         score=min((mask.score for mask in used), default=1.0),
         stability=min((mask.stability for mask in used), default=1.0),
         low_res_logits=as_logits(bitmap, info, embedding)[0],

@@ -103,6 +103,18 @@ def upscale_part(
     return np.asarray(square[: input_size[0] - top, : input_size[1] - left], np.float32), (top, left)
 
 
+def taps(count: int, wanted: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Between which of `count` pixels each of as many as `wanted` lies, as cv2.INTER_LINEAR resizes a side.
+
+    Returns:
+        int64 (wanted,), ascending, the pixel before or at it; float32 (wanted,), how far it is on to the next one, 0 to
+        1. It is 0 beside the first and the last pixel.
+    """
+    at = np.clip((np.arange(wanted) + 0.5) * (count / wanted) - 0.5, 0, count - 1)
+    before = np.floor(at)
+    return before.astype(np.int64), (at - before).astype(np.float32)
+
+
 def resize_bitmap(bitmap: NDArray[np.bool_], size: Size) -> NDArray[np.bool_]:
     """A mask at another size (H, W) of the same picture: what is covered at least by half is inside."""
     height, width = size
@@ -129,21 +141,6 @@ def rows_around(point: NDArray[np.float64], radius: float, size: Size) -> tuple[
     """The first row of a mask of `size` (H, W) within `radius` of a point (x, y), and the row behind the last."""
     first, last = np.clip([np.floor(point[1] - radius), np.ceil(point[1] + radius) + 1], 0, size[0])
     return int(first), int(last)
-
-
-def distance(bitmap: NDArray[np.bool_], point: NDArray[np.float64], top: int = 0) -> float:
-    """How far a point (x, y) is from a mask's nearest pixel, in pixels: 0 on it, infinite where there is none.
-
-    Args:
-        bitmap: bool (h, W), some rows of a mask.
-        point: (x, y) in the whole mask's pixels.
-        top: the number of the first row.
-    """
-    rows, columns = np.nonzero(bitmap)
-    if not rows.size:
-        return float("inf")
-    low = np.stack([columns, rows + top], axis=-1)
-    return float(np.linalg.norm(np.maximum(0, np.maximum(low - point, point - low - 1)), axis=-1).min())
 
 
 def pixels_under(points: NDArray[np.float64]) -> NDArray[np.int64]:

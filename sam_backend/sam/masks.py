@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.sam import geometry
+from sam_backend.sam import contour, geometry
 from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import ModelInfo
 from sam_backend.sam.types import Embedding, Mask, Prompt
@@ -73,10 +73,10 @@ def _iou(one: NDArray[np.bool_], other: NDArray[np.bool_]) -> float:
 def finish(info: ModelInfo, embedding: Embedding, answer: LowResMasks, index: int) -> Mask:
     """Upscale one of the masks to original pixels and cut it at the model's threshold."""
     low_res = answer.logits[index]
-    logits = geometry.upscale(low_res, embedding.input_size, embedding.original_size, info.image_size)
+    sizes = embedding.input_size, embedding.original_size, info.image_size
     height, width = geometry.low_res_size(info.low_res_size, embedding.input_size, info.image_size)
     return Mask(
-        bitmap=logits > info.mask_threshold,
+        patch=contour.trace(low_res, info.mask_threshold, *sizes),
         score=float(answer.iou_predictions[index]),
         stability=stability_score(low_res[:height, :width], info.mask_threshold),
         low_res_logits=low_res,

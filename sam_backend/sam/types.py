@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Size = tuple[int, int]
+from sam_backend.sam.patch import Patch, Size
+
+__all__ = ["Embedding", "Image", "Mask", "Patch", "Prompt", "Size"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -93,13 +95,18 @@ class Mask:
     """One answer.
 
     Attributes:
-        bitmap: bool (H, W) at the original size.
+        patch: its pixels, at the original size.
         score: the IoU that the model predicts for this mask, usually in [0, 1].
         stability: the IoU of the mask cut one logit above and one below the threshold, in [0, 1].
         low_res_logits: float32 (h, w), the decoder's own output, for the next click's `mask_input`.
     """
 
-    bitmap: NDArray[np.bool_]
+    patch: Patch
     score: float
     stability: float
     low_res_logits: NDArray[np.float32]
+
+    @property
+    def bitmap(self) -> NDArray[np.bool_]:
+        """The pixels as bool (H, W), made anew."""
+        return self.patch.bitmap

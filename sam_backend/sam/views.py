@@ -34,12 +34,10 @@ class View:
 
     def back(self, mask: Mask) -> Mask:
         """The mask at the whole image's size; its `low_res_logits` stay those of the view."""
-        if mask.bitmap.shape == self.original_size:
+        if mask.patch.original_size == self.original_size:
             return mask
-        left, top, right, bottom = self.rectangle
-        bitmap = np.zeros(self.original_size, np.bool_)
-        bitmap[top:bottom, left:right] = mask.bitmap
-        return replace(mask, bitmap=bitmap)
+        left, top = self.rectangle[:2]
+        return replace(mask, patch=mask.patch.moved(left, top, self.original_size))
 
     def cut(self, bitmap: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """What the view shows of a mask of the whole image's size."""

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from sam_backend.labelstudio import outlines
+from sam_backend.sam.patch import Patch
 from tests.labelstudio.test_shapes import drawn
 
 Bitmap = NDArray[np.bool_]
@@ -57,7 +58,7 @@ def area_of_difference(rings: list[outlines.Ring], bitmap: Bitmap) -> float:
 @given(MASKS)
 def test_an_outline_that_is_not_simplified_encloses_the_pixels(bitmap: Bitmap) -> None:
     """Exactly, but for the corners at which pixels touch: four of 1/32 of a pixel each."""
-    rings = outlines.polygons(bitmap, EXACT, 10_000)
+    rings = outlines.polygons(Patch.of(bitmap), EXACT, 10_000)
     crossings = (bitmap[1:, 1:] == bitmap[:-1, :-1]) & (bitmap[1:, :-1] == bitmap[:-1, 1:])
     crossings &= bitmap[1:, 1:] != bitmap[1:, :-1]
     if len(parts(bitmap)) <= outlines.MAX_PARTS:
@@ -69,7 +70,7 @@ def test_an_outline_that_is_not_simplified_encloses_the_pixels(bitmap: Bitmap) -
 def test_every_polygon_is_simple_and_small_enough_and_inside_of_the_image(
     bitmap: Bitmap, tolerance: float, most_points: int
 ) -> None:
-    rings = outlines.polygons(bitmap, tolerance, most_points)
+    rings = outlines.polygons(Patch.of(bitmap), tolerance, most_points)
     assert rings
     for ring in rings:
         polygon = shapely.Polygon(ring)
@@ -84,37 +85,39 @@ def test_every_polygon_is_simple_and_small_enough_and_inside_of_the_image(
 
 @given(MASKS, st.floats(0, 5))
 def test_simplified_outlines_stay_within_the_tolerance(bitmap: Bitmap, tolerance: float) -> None:
-    exact = shapely.union_all([shapely.Polygon(ring) for ring in outlines.polygons(bitmap, EXACT, 10_000)])
-    simple = shapely.union_all([shapely.Polygon(ring) for ring in outlines.polygons(bitmap, tolerance, 10_000)])
+    exact, simple = (
+        shapely.union_all([shapely.Polygon(ring) for ring in outlines.polygons(Patch.of(bitmap), step, 10_000)])
+        for step in (EXACT, tolerance)
+    )
     assert shapely.hausdorff_distance(exact.boundary, simple.boundary) <= tolerance + 1e-6
     assert exact.symmetric_difference(simple).area <= tolerance * exact.length
     assert exact.intersection(simple).area >= 0.7 * exact.area
 
 
 def test_the_edge_of_the_image_and_a_single_pixel() -> None:
-    [whole] = outlines.polygons(np.ones((30, 40), np.bool_), 1, 200)
+    [whole] = outlines.polygons(Patch.of(np.ones((30, 40), np.bool_)), 1, 200)
     assert {tuple(point) for point in whole} == {(0, 0), (0, 30), (40, 30), (40, 0)}
     bitmap = np.zeros((30, 40), np.bool_)
     bitmap[7, 39] = True
-    [pixel] = outlines.polygons(bitmap, 5, 200)
+    [pixel] = outlines.polygons(Patch.of(bitmap), 5, 200)
     assert {tuple(point) for point in pixel} == {(39, 7), (39, 8), (40, 8), (40, 7)}
 
 
 def test_pixels_that_touch_at_a_corner_are_one_part_and_holes_are_filled() -> None:
     diagonal = np.eye(9, dtype=np.bool_)
-    assert len(outlines.polygons(diagonal, 1, 200)) == 1
+    assert len(outlines.polygons(Patch.of(diagonal), 1, 200)) == 1
     ring = np.ones((9, 9), np.bool_)
     ring[2:7, 2:7] = False
-    [filled] = outlines.polygons(ring, EXACT, 200)
+    [filled] = outlines.polygons(Patch.of(ring), EXACT, 200)
     assert shapely.Polygon(filled).area == 81
 
 
 def test_a_large_object_keeps_its_shape() -> None:
     bitmap = drawn((150, 200), (100, 75), (60, 40), 30)
-    [ring] = outlines.polygons(bitmap, 1, 200)
+    [ring] = outlines.polygons(Patch.of(bitmap), 1, 200)
     assert len(ring) < 40
     assert area_of_difference([ring], bitmap) < 0.03 * bitmap.sum()
-    [rough] = outlines.polygons(bitmap, 1, 12)
+    [rough] = outlines.polygons(Patch.of(bitmap), 1, 12)
     assert len(rough) <= 12
     assert area_of_difference([rough], bitmap) < 0.08 * bitmap.sum()
 
@@ -133,7 +136,7 @@ def test_of_too_many_parts_the_largest_are_kept_and_the_log_says_so(caplog: pyte
     bitmap[::3, ::3] = True
     bitmap[30:40, 30:45] = True
     with caplog.at_level(logging.INFO):
-        rings = outlines.polygons(bitmap, 1, 200)
+        rings = outlines.polygons(Patch.of(bitmap), 1, 200)
     assert len(rings) == outlines.MAX_PARTS
     assert shapely.Polygon(rings[0]).area >= 150
     assert f"the {outlines.MAX_PARTS} largest" in caplog.text

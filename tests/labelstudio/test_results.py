@@ -15,7 +15,7 @@ from sam_backend.labelstudio import bitmask, config, prompts, regions, results, 
 from sam_backend.labelstudio.config import LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
 from sam_backend.labelstudio.results import AnswerOptions
-from sam_backend.sam.types import Mask
+from sam_backend.sam.types import Mask, Patch
 
 
 def controls(answers: str, points: str = '<Label value="Car"/>', attributes: str = "") -> LabelConfig:
@@ -50,7 +50,7 @@ def request(found: LabelConfig, *labels: str, **more: Any) -> PromptRequest:
 def mask(score: float = 0.75, *, inside: bool = True) -> Mask:
     bitmap = np.zeros((5, 7), np.bool_)
     bitmap[1:3, 2:6] = inside
-    return Mask(bitmap, score, 1.0, np.zeros((4, 4), np.float32))
+    return Mask(Patch.of(bitmap), score, 1.0, np.zeros((4, 4), np.float32))
 
 
 def one(found: LabelConfig, *labels: str, **more: Any) -> dict[str, Any]:
@@ -204,7 +204,7 @@ def answers(found: LabelConfig, *labels: str, options: AnswerOptions | None = No
             "Ellipse",
             {"x": 400 / 7, "y": 40, "radiusX": 400 / 7 / 3**0.5, "radiusY": 40 / 3**0.5, "rotation": 0},
         ),
-        ("Bitmask", {"imageDataURL": bitmask.data_url(mask().bitmap)}),
+        ("Bitmask", {"imageDataURL": bitmask.data_url(mask().patch)}),
         ("Brush", {"format": "rle", "rle": rle.encode(mask().bitmap)}),
     ],
 )
@@ -222,8 +222,9 @@ def test_the_control_decides_the_shape(kind: str, value: dict[str, Any]) -> None
 
 def test_a_polygon_for_each_part() -> None:
     found = controls(answer("PolygonLabels"))
-    two = mask()
-    two.bitmap[4, 0] = True
+    bitmap = mask().bitmap
+    bitmap[4, 0] = True
+    two = replace(mask(), patch=Patch.of(bitmap))
     regions_of_two = results.regions([two], request(found, "Car"), found)
     assert len(regions_of_two) == 2
     assert len({region["id"] for region in regions_of_two}) == 2
@@ -283,7 +284,7 @@ def test_a_corrected_region_keeps_all_that_stands_under_its_id_but_for_the_mask(
     [painted] = results.regions([mask()], asked, PLAIN)
     standing = painted | {"id": "Ab3_x9-Zq1", "origin": "prediction", "meta": {"text": ["seen"]}, "parentID": "b"}
     choice = {"id": "Ab3_x9-Zq1", "type": "choices", "value": {"choices": ["dent"]}}
-    smaller = replace(mask(), bitmap=np.roll(mask().bitmap, 1, axis=1), score=0.5)
+    smaller = replace(mask(), patch=Patch.of(np.roll(mask().bitmap, 1, axis=1)), score=0.5)
     [region, beside] = results.corrected(smaller, [standing, choice])
     value = painted["value"] | {"rle": rle.encode(smaller.bitmap)}
     assert region == standing | {"origin": "manual", "score": 0.5, "value": value}

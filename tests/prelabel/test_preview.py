@@ -12,13 +12,13 @@ from sam_backend.labelstudio.choice import Choice
 from sam_backend.labelstudio.config import Control
 from sam_backend.labelstudio.results import Target
 from sam_backend.prelabel import preview
-from sam_backend.sam.types import Image
+from sam_backend.sam.types import Image, Patch
 from tests.support import scenes
 
 
 def region(kind: str, bitmap: scenes.Bitmap) -> dict[str, Any]:
     control = Control("answer", "image", f"{kind}labels")
-    (found,) = results.written(bitmap, 0.9, Target(Choice(control, ("Thing",))))
+    (found,) = results.written(Patch.of(bitmap), 0.9, Target(Choice(control, ("Thing",))))
     return found
 
 

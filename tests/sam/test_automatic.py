@@ -206,4 +206,4 @@ def test_a_hundred_large_masks_of_a_large_image_take_little_memory() -> None:
     bitmap = np.zeros(size, np.bool_)
     bitmap[200:2800, 100:3900] = True
     patches = [Patch.of(bitmap) for _ in range(100)]
-    assert sum(patch.bits.nbytes for patch in patches) < 130e6
+    assert sum(patch.edges.nbytes for patch in patches) < 130e6

@@ -11,7 +11,8 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from sam_backend.sam.cleaning import clean
+from sam_backend.sam import cleaning
+from sam_backend.sam.patch import Patch
 
 Bitmap = NDArray[np.bool_]
 Points = NDArray[np.float64]
@@ -32,6 +33,10 @@ MASK = np.array(
     )]
 )  # fmt: skip
 """A part of 16 pixels, tied at a corner to the pixel at (7, 4), with holes of 2 and 1; islands of 2 and 1."""
+
+
+def clean(bitmap: Bitmap, points: Points, point_labels: Labels, **options: Any) -> Bitmap:
+    return cleaning.clean(Patch.of(bitmap), points, point_labels, **options).bitmap
 
 
 @st.composite
@@ -77,7 +82,8 @@ def lost(before: Bitmap, after: Bitmap) -> Iterator[Bitmap]:
 
 
 def test_nothing_is_done_and_nothing_copied_by_default() -> None:
-    assert clean(MASK, NO_POINTS, NO_LABELS) is MASK
+    patch = Patch.of(MASK)
+    assert cleaning.clean(patch, NO_POINTS, NO_LABELS) is patch
 
 
 @pytest.mark.parametrize(("below", "filled"), [(1, 0), (2, 1), (3, 3)])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sam_backend import settings
 from sam_backend.sam import correction, decoder, geometry, masks
 from sam_backend.sam.model import CompiledSam
-from sam_backend.sam.types import Embedding, Image, Mask, Prompt
+from sam_backend.sam.types import Embedding, Image, Mask, Patch, Prompt
 from sam_backend.segmenter import Segmenter
 from tests.support.scenes import iou
 
@@ -104,7 +104,7 @@ def test_any_part_that_changes_is_under_a_click(seed: int) -> None:
     changed = before ^ correction.apply(before, after, click[None], np.array([label]))
     count, parts = cv2.connectedComponents(changed.astype(np.uint8), connectivity=4)
     assert count <= 2
-    assert count == 1 or geometry.distance(parts == 1, click) <= correction.REACH
+    assert count == 1 or Patch.of(parts == 1).distance(click) <= correction.REACH
 
 
 def blobs(random: np.random.Generator) -> Bitmap:

@@ -47,9 +47,51 @@ def test_a_mask_may_be_a_view_of_another_array() -> None:
         assert np.array_equal(Patch.of(view).bitmap, view)
 
 
-def test_a_patch_keeps_nothing_but_a_bit_for_each_pixel_of_its_box() -> None:
+def test_a_patch_keeps_nothing_but_the_ends_of_its_runs() -> None:
     bitmap = np.zeros((3000, 4000), np.bool_)
     bitmap[100:900, 200:1000] = True
     patch = Patch.of(bitmap)
-    assert patch.bits.nbytes == 800 * 800 / 8
-    assert patch.bits.base is None
+    assert patch.edges.size == 2 * 800
+    assert patch.edges.base is None
+
+
+@given(BITMAPS | BITMAPS.map(lambda bitmap: np.repeat(np.tile(bitmap, 9), 3, axis=1)))
+def test_edges_are_where_the_flat_mask_changes(bitmap: Bitmap) -> None:
+    """However wide its runs are, and where eight pixels look like the eight before them."""
+    flat = np.concatenate([[False], bitmap.ravel(), [False]])
+    patch = Patch.of(bitmap)
+    assert patch.edges.tolist() == np.flatnonzero(flat[1:] != flat[:-1]).tolist()
+    assert patch.is_empty == (not bitmap.any())
+
+
+@given(BITMAPS, st.data())
+def test_some_rows_of_a_mask(bitmap: Bitmap, data: st.DataObject) -> None:
+    first = data.draw(st.integers(0, bitmap.shape[0]))
+    last = data.draw(st.integers(first, bitmap.shape[0]))
+    expected = np.zeros_like(bitmap)
+    expected[first:last] = bitmap[first:last]
+    assert np.array_equal(Patch.of(bitmap).rows(first, last).bitmap, expected)
+
+
+@given(BITMAPS)
+def test_spans_are_the_runs_of_each_row(bitmap: Bitmap) -> None:
+    painted = np.zeros_like(bitmap)
+    for row, begin, end in zip(*Patch.of(bitmap).spans(), strict=True):
+        assert begin < end
+        assert not painted[row, begin:end].any()
+        painted[row, begin:end] = True
+    assert np.array_equal(painted, bitmap)
+
+
+@given(BITMAPS, st.floats(-5, 25), st.floats(-5, 25))
+def test_the_distance_is_that_to_the_nearest_pixel(bitmap: Bitmap, x: float, y: float) -> None:
+    rows, columns = np.nonzero(bitmap)
+    across, down = (np.maximum(0, np.maximum(low - at, at - low - 1)) for low, at in ((columns, x), (rows, y)))
+    assert Patch.of(bitmap).distance(np.array([x, y])) == pytest.approx(np.hypot(across, down).min(initial=np.inf))
+
+
+@given(BITMAPS)
+def test_a_mask_says_which_pixels_it_holds(bitmap: Bitmap) -> None:
+    rows, columns = np.mgrid[-2 : bitmap.shape[0] + 2, -2 : bitmap.shape[1] + 2]
+    held = Patch.of(bitmap).holds(np.stack([columns.ravel(), rows.ravel()], axis=1))
+    assert np.array_equal(held.reshape(rows.shape), np.pad(bitmap, 2))

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sam_backend.sam import geometry, views
 from sam_backend.sam.decoder import LowResMasks
 from sam_backend.sam.folder import read_info
-from sam_backend.sam.types import Embedding, Image, Mask, Prompt, Size
+from sam_backend.sam.types import Embedding, Image, Mask, Patch, Prompt, Size
 from sam_backend.sam.views import Finding, View
 from sam_backend.served_model import model_folder
 from sam_backend.settings import Settings
@@ -27,7 +27,7 @@ def noise(height: int, width: int, seed: int = 0) -> Image:
 
 
 def as_mask(bitmap: NDArray[np.bool_]) -> Mask:
-    return Mask(bitmap, 0.9, 0.9, np.zeros((4, 4), np.float32))
+    return Mask(Patch.of(bitmap), 0.9, 0.9, np.zeros((4, 4), np.float32))
 
 
 def bright(image: Image) -> NDArray[np.bool_]:
