@@ -5,11 +5,12 @@ import functools
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sam_backend import logs, settings
 from sam_backend.errors import ModelError, SamBackendError
 from sam_backend.joins import Joins
+from sam_backend.labelstudio.streams import Streams
 from sam_backend.next_tasks import NextTasks
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.preannotation.labeler import Labeler
@@ -79,6 +80,7 @@ class Services:
     joins: Joins
     recent: Recent
     clicks: ThreadPoolExecutor
+    streams: Streams = field(default_factory=Streams)
 
     def close(self) -> None:
         """Stop what runs in the background."""

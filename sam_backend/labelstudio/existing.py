@@ -30,8 +30,9 @@ from sam_backend.labelstudio import choice, rle
 from sam_backend.labelstudio.config import Control, LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
 from sam_backend.labelstudio.regions import labels_beside, names
+from sam_backend.labelstudio.streams import Stream
 from sam_backend.sam import geometry
-from sam_backend.sam.types import Size
+from sam_backend.sam.types import Patch, Size
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Painted:
         region_id: its id.
         control: the brush control that it belongs to.
         labels: the names of its labels, as stored in annotations.
-        bitmap: bool (H, W) in original pixels.
+        patch: its pixels.
         results: all that stands under its id, as it stands there: the painted one first, then its choices, texts and so
             on. Accepting a region takes the place of all of them, so an answer must hold them all.
     """
@@ -60,8 +61,13 @@ class Painted:
     region_id: str
     control: Control
     labels: tuple[str, ...]
-    bitmap: NDArray[np.bool_]
+    patch: Patch
     results: tuple[Mapping[str, Any], ...]
+
+    @property
+    def bitmap(self) -> NDArray[np.bool_]:
+        """The pixels as bool (H, W), made anew."""
+        return self.patch.bitmap
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,8 +81,20 @@ class _Candidate:
     work: Mapping[str, Any]
 
     @property
-    def stream(self) -> list[int]:
+    def stream(self) -> list[int] | Stream:
         return self.raw["value"]["rle"]  # type: ignore[no-any-return] # `_is_meant` has looked
+
+    def patch(self, size: Size) -> Patch:
+        """Its pixels, or ValueError."""
+        return self.stream.patch(size) if isinstance(self.stream, Stream) else rle.read(self.stream, size)
+
+    def may_be_near(self, point: NDArray[np.float64], size: Size) -> bool:
+        """Whether the point is within the margin of its rectangle, as far as that is known, or ValueError."""
+        if not isinstance(self.stream, Stream):
+            return True
+        left, top, right, bottom = self.stream.rectangle(size)
+        away = max(left - point[0], point[0] - right, top - point[1], point[1] - bottom)
+        return bool(away <= margin(size))
 
 
 def region_ids(task: Task) -> frozenset[str]:
@@ -126,10 +144,14 @@ def _is_drafted(task: Task, candidate: _Candidate) -> bool:
 
 
 def _distance(candidate: _Candidate, point: NDArray[np.float64], size: Size) -> float:
-    """Pixels from the point to the region, 0 on it; infinite beyond the margin. Reads the rows around it alone."""
-    rows = geometry.rows_around(point, margin(size), size)
+    """Pixels from the point to the region, 0 on it; infinite beyond the margin."""
     try:
-        return rle.read(candidate.stream, size).rows(*rows).distance(point)
+        if not candidate.may_be_near(point, size):
+            return float("inf")
+        patch = candidate.patch(size)
+        if patch.holds(geometry.pixels_under(point[None]))[0]:
+            return 0.0
+        return patch.rows(*geometry.rows_around(point, margin(size), size)).distance(point)
     except ValueError as error:
         logger.info("The region %r is left out: %s.", candidate.region_id, error)
         return float("inf")
@@ -140,12 +162,12 @@ def _painted(candidate: _Candidate, size: Size) -> Painted | None:
         logger.info("The region %r is in a relation; it is not corrected.", candidate.region_id)
         return None
     try:
-        bitmap = rle.decode(candidate.stream, size)
+        patch = candidate.patch(size)
     except ValueError as error:
         logger.info("The region %r is left out: %s.", candidate.region_id, error)
         return None
     return Painted(
-        candidate.region_id, candidate.control, candidate.labels, bitmap, (candidate.raw, *_beside(candidate))
+        candidate.region_id, candidate.control, candidate.labels, patch, (candidate.raw, *_beside(candidate))
     )
 
 
@@ -222,7 +244,7 @@ def _is_meant(raw: Mapping[str, Any], control: Control, request: PromptRequest, 
     if not isinstance(value, Mapping) or not isinstance(raw.get("id"), str) or raw.get("readonly") is True:
         return False
     has_strokes = bool(value.get("touches") or value.get("maskDataURL"))
-    is_painted = value.get("format") == "rle" and isinstance(value.get("rle"), list) and not has_strokes
+    is_painted = value.get("format") == "rle" and isinstance(value.get("rle"), list | Stream) and not has_strokes
     is_here = (raw.get("to_name"), raw.get("type")) == (control.to_name, control.kind)
     is_same = (raw.get("original_height"), raw.get("original_width")) == size
     same_item = raw.get("item_index") == request.item_index

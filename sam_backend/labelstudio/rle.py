@@ -71,8 +71,11 @@ def read(rle: object, size: Size) -> Patch:
     data = _as_bytes(rle)
     count = 4 * size[0] * size[1]
     widths = _read_header(data, count)
-    starts = _follow(data, count, widths)
+    starts = _follow_runs(data, widths)
     is_run, lengths, values_at = _read(data, starts, np.array(widths, np.int64))
+    if not is_run.all() or lengths.sum() != count:
+        starts = _follow(data, count, widths)
+        is_run, lengths, values_at = _read(data, starts, np.array(widths, np.int64))
     ends = np.cumsum(lengths)
     if ends.size and ends[-1] > count:
         raise ValueError("the stream has more values than it says")
@@ -121,6 +124,24 @@ def _follow(data: bytes, count: int, widths: list[int]) -> NDArray[np.int64]:
         at = 8 * len(padded)
     if at > 8 * len(data):
         raise ValueError("the stream ends too early")
+    return np.frombuffer(starts, np.int64)
+
+
+def _follow_runs(data: bytes, widths: list[int]) -> NDArray[np.int64]:
+    """As `_follow`, of a stream that has runs alone and nothing behind them, as masks have; of another, anything.
+
+    It looks at no length: a third of the time.
+    """
+    bits = np.unpackbits(np.frombuffer(data, np.uint8))
+    heads = (bits[:-2] << 2 | bits[1:-1] << 1 | bits[2:]).tobytes()
+    end = len(heads)
+    steps = [end] * 4 + [3 + width + _WORD_BITS for width in widths]
+    last = 8 * len(data) - min(steps)
+    starts = array("q")
+    at = _HEADER_BITS
+    while at <= last:
+        starts.append(at)
+        at += steps[heads[at]]
     return np.frombuffer(starts, np.int64)
 
 

@@ -10,6 +10,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from sam_backend import logs, metrics
 from sam_backend.errors import BodyTooLargeError, CredentialsError, SamBackendError
+from sam_backend.labelstudio import streams
 
 logger = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ REASON_CHARACTERS = 300
 
 def respond(document: dict[str, Any], status: int) -> Response:
     """A JSON answer."""
-    return Response(orjson.dumps(document), status, mimetype="application/json")
+    return Response(orjson.dumps(document, default=streams.plain), status, mimetype="application/json")
 
 
 def answer_error(error: Exception) -> Response:

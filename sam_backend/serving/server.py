@@ -14,11 +14,14 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from sam_backend import metrics, services
 from sam_backend.errors import BodyError, CredentialsError
+from sam_backend.labelstudio.streams import Streams
 from sam_backend.services import Services
 from sam_backend.serving.answers import answer_error, respond
 from sam_backend.serving.endpoints import Answer, Body, Endpoints
 from sam_backend.serving.observer import Observer
 from sam_backend.settings import Settings
+
+_STEP = 1024**2
 
 # Label Studio sends its events without credentials, and a health check has none.
 WITHOUT_CREDENTIALS = frozenset({"/health", "/webhook"})
@@ -66,7 +69,7 @@ def _add_endpoints(app: Flask, shared: Services) -> None:
         ("/predict", endpoints.predict),
         ("/webhook", endpoints.webhook),
     ):
-        app.add_url_rule(path, path, _json_of_body(answer_body), methods=["POST"])
+        app.add_url_rule(path, path, _json_of_body(answer_body, shared.streams), methods=["POST"])
     app.add_url_rule("/metrics", "/metrics", _metrics, methods=["GET"])
 
 
@@ -74,26 +77,34 @@ def _json(answer: Callable[[], Answer]) -> Callable[[], Response]:
     return lambda: respond(*answer())
 
 
-def _json_of_body(answer: Callable[[Body], Answer]) -> Callable[[], Response]:
-    return lambda: respond(*answer(_read_body()))
+def _json_of_body(answer: Callable[[Body], Answer], streams: Streams) -> Callable[[], Response]:
+    return lambda: respond(*answer(_read_body(streams)))
 
 
 def _metrics() -> Response:
     return Response(metrics.exposition(), mimetype="text/plain; version=0.0.4")
 
 
-def _read_body() -> dict[str, Any]:
-    data = request.get_data(cache=False)
+def _read_body(streams: Streams) -> dict[str, Any]:
+    data = _received()
     limit = request.max_content_length
     if limit is not None and request.content_length is None and len(data) >= limit:
         raise RequestEntityTooLarge  # a body in chunks comes cut off at the limit, without a word
     try:
-        body = orjson.loads(data)
+        body = streams.loads(data)
     except orjson.JSONDecodeError as error:
         raise BodyError(f"The body is not JSON: {error}.", "Send a JSON object.") from None
     if not isinstance(body, dict):
         raise BodyError("The body is JSON, but not an object.", "Send a JSON object.")
     return body
+
+
+def _received() -> bytes:
+    """The request's body; in steps, where its length is known: werkzeug's own are small and copy it many times."""
+    if request.content_length is None:
+        return request.get_data(cache=False)
+    step = min(_STEP, request.content_length)
+    return b"".join(iter(lambda: request.stream.read(step), b""))
 
 
 def _check_credentials(settings: Settings) -> None:

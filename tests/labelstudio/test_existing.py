@@ -1,9 +1,11 @@
 """What stands in a task: what is accepted, and which brush region a click corrects. Never another's, never a guess."""
 
 import copy
+import json
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from numpy.typing import NDArray
 
 from sam_backend.labelstudio import config, existing, prompts, rle
 from sam_backend.labelstudio.prompts import PromptRequest
+from sam_backend.labelstudio.streams import Streams, plain
 from sam_backend.sam.types import Size
 from tests.support import recordings
 
@@ -77,10 +80,24 @@ def task(drafts: Any = (), annotations: Any = (), predictions: Any = ()) -> dict
     return {"id": 1} | {key: list(value) if isinstance(value, tuple) else value for key, value in lists.items()}
 
 
+def lifted(standing: dict[str, Any]) -> dict[str, Any]:
+    """The task as the server reads it."""
+    read: dict[str, Any] = Streams().loads(json.dumps(standing).encode())
+    return read
+
+
 def found(standing: dict[str, Any], *regions: dict[str, Any]) -> str | None:
-    """The region that a negative click on the car corrects, or these prompts."""
-    painted = existing.hit(standing, asked(*(regions or (click(40, 40, positive=False),))), CONFIG, SIZE)
-    return painted.region_id if painted else None
+    """The region that a negative click on the car corrects, or these prompts; whoever read the task."""
+    request = asked(*(regions or (click(40, 40, positive=False),)))
+    painted, again = (existing.hit(one, request, CONFIG, SIZE) for one in (standing, lifted(standing)))
+    assert (painted is None) == (again is None)
+    if painted is None or again is None:
+        return None
+    assert (painted.region_id, painted.labels) == (again.region_id, again.labels)
+    assert np.array_equal(painted.bitmap, again.bitmap)
+    written = orjson.loads(orjson.dumps(again.results, default=plain))
+    assert written == [json.loads(json.dumps(result)) for result in painted.results]
+    return painted.region_id
 
 
 # ------------------------------------------------------------------------------------------------------ the recording
