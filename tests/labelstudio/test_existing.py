@@ -81,8 +81,12 @@ def task(drafts: Any = (), annotations: Any = (), predictions: Any = ()) -> dict
 
 
 def lifted(standing: dict[str, Any]) -> dict[str, Any]:
-    """The task as the server reads it."""
-    read: dict[str, Any] = Streams().loads(json.dumps(standing).encode())
+    """The task as the server reads it; as it is where JSON cannot say it."""
+    try:
+        text = json.dumps(standing, allow_nan=False)
+    except ValueError:
+        return standing
+    read: dict[str, Any] = Streams().loads(text.encode())
     return read
 
 
