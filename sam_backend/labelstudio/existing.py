@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sam_backend.labelstudio import choice, rle
+from sam_backend.labelstudio import choice, streams
 from sam_backend.labelstudio.config import Control, LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
 from sam_backend.labelstudio.regions import labels_beside, names
@@ -83,10 +83,6 @@ class _Candidate:
     @property
     def stream(self) -> list[int] | Stream:
         return self.raw["value"]["rle"]  # type: ignore[no-any-return] # `_is_meant` has looked
-
-    def patch(self, size: Size) -> Patch:
-        """Its pixels, or ValueError."""
-        return self.stream.patch(size) if isinstance(self.stream, Stream) else rle.read(self.stream, size)
 
     def may_be_near(self, point: NDArray[np.float64], size: Size) -> bool:
         """Whether the point is within the margin of its rectangle, as far as that is known, or ValueError."""
@@ -148,7 +144,7 @@ def _distance(candidate: _Candidate, point: NDArray[np.float64], size: Size) -> 
     try:
         if not candidate.may_be_near(point, size):
             return float("inf")
-        patch = candidate.patch(size)
+        patch = streams.patch(candidate.stream, size)
         if patch.holds(geometry.pixels_under(point[None]))[0]:
             return 0.0
         return patch.rows(*geometry.rows_around(point, margin(size), size)).distance(point)
@@ -162,7 +158,7 @@ def _painted(candidate: _Candidate, size: Size) -> Painted | None:
         logger.info("The region %r is in a relation; it is not corrected.", candidate.region_id)
         return None
     try:
-        patch = candidate.patch(size)
+        patch = streams.patch(candidate.stream, size)
     except ValueError as error:
         logger.info("The region %r is left out: %s.", candidate.region_id, error)
         return None

@@ -89,6 +89,11 @@ class Stream:
         return known
 
 
+def patch(stream: Stream | list[int], size: Size) -> Patch:
+    """As `rle.read`, of either form."""
+    return stream.patch(size) if isinstance(stream, Stream) else rle.read(stream, size)
+
+
 def plain(value: object) -> orjson.Fragment:
     """A stream as JSON: the `default` of `orjson.dumps`.
 
