@@ -1,6 +1,5 @@
-"""The command line: `list`, `export`, `verify`. torch is imported only by what needs it: it takes seconds."""
+"""The command line. torch is imported only by what needs it: it takes seconds."""
 
-import re
 import signal
 from pathlib import Path
 from types import FrameType
@@ -9,14 +8,17 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from model_export.architectures import CACHE, REGISTRY, Architecture, Download, find
-from model_export.errors import ExportError, UnknownModelError
+from model_export.errors import ExportError
+from model_export.folder import checked_model_id
 from model_export.progress import Steps
+from model_export.quantization.cli import quantize
+from sam_backend.errors import SamBackendError
 
 if TYPE_CHECKING:
     from model_export.folder import Precision
     from model_export.verify import Difference
 
-MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+REQUIREMENTS = {"quantize": "--no-deps -r requirements.txt -r requirements-quantize.txt"}
 FILE = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path)
 
@@ -28,11 +30,11 @@ class _Group(click.Group):
         before = signal.signal(signal.SIGTERM, _interrupt)
         try:
             return super().invoke(ctx)
-        except ExportError as error:
+        except (ExportError, SamBackendError) as error:
             raise click.ClickException(str(error)) from None
         except ModuleNotFoundError as error:
-            remedy = "Run: pip install -r requirements-export.txt"
-            raise click.ClickException(f"{error.name} is not installed. {remedy}") from None
+            needed = REQUIREMENTS.get(ctx.invoked_subcommand or "", "-r requirements-export.txt")
+            raise click.ClickException(f"{error.name} is not installed. Run: pip install {needed}") from None
         finally:
             signal.signal(signal.SIGTERM, before)
 
@@ -51,9 +53,13 @@ def main() -> None:
       python -m model_export export vit_b
       python -m model_export export vit_b --checkpoint cells.pth --model-id cells
       python -m model_export verify models/cells --checkpoint cells.pth
+      python -m model_export quantize models/vit_b --images photos/
 
     What was exported to models/ID is served by: SAM_MODEL=ID sam-backend serve
     """  # noqa: D301 - click reads the backspace
+
+
+main.add_command(quantize)
 
 
 @main.command("list")
@@ -111,7 +117,7 @@ def export(
     folder appears only when all went well.
     """  # noqa: D301 - click reads the backspace
     find(model)
-    name = _model_id(model_id or model)
+    name = checked_model_id(model_id or model)
     if random_weights is not None and checkpoint is not None:
         raise click.UsageError("--checkpoint and --random-weights exclude each other.")
 
@@ -124,12 +130,6 @@ def export(
     steps = Steps(pipeline.EXPORT_STEPS + compare * pipeline.COMPARE_STEPS)
     _report(pipeline.export(order, steps), precision)
     click.echo(f"Wrote {folder}. To serve it: {_serve_command(folder)}")
-
-
-def _model_id(name: str) -> str:
-    if not MODEL_ID.fullmatch(name):
-        raise UnknownModelError(f"{name!r} cannot be a model id.", "Use letters, digits, dots, hyphens, underscores.")
-    return name
 
 
 def _serve_command(folder: Path) -> str:

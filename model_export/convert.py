@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from model_export.errors import ConversionError, OutputError
 from model_export.folder import EXPORT_ID_PATH, Description
 from model_export.modules import Decoder, Encoder, Points, Upscaling
+from model_export.slices import sliced
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
@@ -34,7 +35,8 @@ def convert_encoder(sam: "Sam") -> openvino.Model:
         "input_size": torch.tensor([size, size]),
     }
     shapes = {name: tuple(value.shape) for name, value in inputs.items()}
-    return _convert(Encoder(sam), inputs, shapes, ENCODER_OUTPUTS)
+    with sliced(sam.image_encoder):
+        return _convert(Encoder(sam), inputs, shapes, ENCODER_OUTPUTS)
 
 
 def convert_decoder(sam: "Sam") -> openvino.Model:

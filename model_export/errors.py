@@ -7,9 +7,11 @@
     │   ├── ChecksumError          it is not the file that was asked for
     │   └── CheckpointFormatError  it is truncated, no checkpoint at all, or that of another architecture
     ├── OutputError                the model folder cannot be written
-    ├── ModelFolderError           the folder given to `verify` is not a complete model folder
+    ├── ModelFolderError           the folder given is not a complete model folder, or of the wrong kind
     ├── ConversionError            OpenVINO could not convert the model
-    └── ParityError                torch and OpenVINO disagree
+    ├── ParityError                torch and OpenVINO disagree
+    ├── PicturesError              there is no image to quantize with
+    └── AgreementError             the quantized model's masks are too far from those of the folder
 
 The command line prints any of them as one line and leaves with exit code 1.
 """
@@ -61,3 +63,11 @@ class ConversionError(ExportError):
 
 class ParityError(ExportError):
     """Torch and OpenVINO give different masks."""
+
+
+class PicturesError(ExportError):
+    """There is no image to work with."""
+
+
+class AgreementError(ExportError):
+    """The quantized model's masks are too far from those of the model that it was made from."""

@@ -4,29 +4,32 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from model_export.errors import ModelFolderError, OutputError
+from model_export.errors import ModelFolderError, OutputError, UnknownModelError
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
 
-Precision = Literal["f32", "f16"]
+Precision = Literal["f32", "f16", "int8"]
 FORMAT = 1
 DESCRIPTION = "model.json"
 EXPORT_ID_PATH = ["sam_backend", "export_id"]
+_MODEL_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def _tools() -> dict[str, str]:
-    return {name.replace("-", "_"): _version(name) for name in ("openvino", "torch", "segment-anything", "sam-backend")}
+    return {name.replace("-", "_"): version(name) for name in ("openvino", "torch", "segment-anything", "sam-backend")}
 
 
-def _version(distribution: str) -> str:
+def version(distribution: str) -> str:
+    """The version of an installed distribution."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
@@ -43,9 +46,10 @@ class Description:
         embedding_shape: (1, C, h, w).
         pixel_mean: of each channel, subtracted inside the encoder's graph.
         pixel_std: of each channel, divided by inside the encoder's graph.
-        precision: how the weights are stored.
+        precision: how the weights are stored; int8: those of the encoder's large products.
         export_id: the same in both halves; it tells halves of different exports apart.
         random_weights: the seed that the weights were drawn from, or None for those of a checkpoint.
+        quantization: what `quantize` did and measured, or None.
     """
 
     model_id: str
@@ -59,8 +63,20 @@ class Description:
     precision: Precision
     export_id: str
     random_weights: int | None = None
+    quantization: dict[str, Any] | None = None
     tools: dict[str, str] = field(default_factory=_tools)
     format: int = FORMAT
+
+
+def checked_model_id(name: str) -> str:
+    """The name, if it can name a folder.
+
+    Raises:
+        UnknownModelError: it cannot.
+    """
+    if not _MODEL_ID.fullmatch(name):
+        raise UnknownModelError(f"{name!r} cannot be a model id.", "Use letters, digits, dots, hyphens, underscores.")
+    return name
 
 
 def describe(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model_export import architectures, convert, folder, verify
-from model_export.errors import ChecksumError
+from model_export.errors import ChecksumError, ModelFolderError
 from model_export.folder import Description, Precision
 from model_export.verify import Answer, Difference
 from model_export.weights import Weights, build, locate
@@ -101,10 +101,16 @@ def verify_folder(path: Path, weights: Weights, step: Step) -> list[Difference]:
         step: as in `export`.
 
     Raises:
-        ModelFolderError: the folder is not complete.
+        ModelFolderError: the folder is not complete, or quantized.
         ChecksumError: these are not the weights that it was exported from.
     """
     description = folder.read_description(path)
+    if description.quantization:
+        raise ModelFolderError(
+            f"{path} is quantized: its masks are not torch's, but close to them (IoU in the mean "
+            f"{description.quantization['mean_iou']:.3f}).",
+            "Verify the folder that it was made from.",
+        )
     architecture = architectures.find(description.architecture)
     weights = locate(architecture, replace(weights, seed=description.random_weights))
     with step("building the torch model"):

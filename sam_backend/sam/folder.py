@@ -26,7 +26,7 @@ class ModelInfo(BaseModel):
         image_size: side of the square input, in pixels.
         embedding_shape: (1, C, h, w) of `image_embeddings`.
         mask_threshold: logits above it are inside the mask.
-        precision: how the weights are stored.
+        precision: how the weights are stored; int8: those of the encoder's large products.
         export_id: the mark that all parts carry.
         folder: where the files are.
     """
@@ -40,7 +40,7 @@ class ModelInfo(BaseModel):
     image_size: int = Field(ge=32, le=8192)
     embedding_shape: tuple[int, int, int, int]
     mask_threshold: float
-    precision: Literal["f32", "f16"]
+    precision: Literal["f32", "f16", "int8"]
     export_id: str
     folder: Path
 

@@ -72,6 +72,7 @@ def test_the_folder_says_what_it_is(tiny: Architecture, exported: Path) -> None:
         "pixel_std": [58.395, 57.12, 57.375],
         "precision": "f32",
         "random_weights": None,
+        "quantization": None,
     }
 
 
