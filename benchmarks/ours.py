@@ -35,11 +35,12 @@ def embedder(folder: Path, precision: str) -> Job:
 
 def _encode(folder: Path, precision: str) -> Callable[[Rgb], Any]:
     from sam_backend.sam.encoder import encode
+    from sam_backend.sam.turns import Request
     from sam_backend.sam.types import Image
     from sam_backend.served_model import ServedModel
 
     model = ServedModel(settings(folder, precision)).load()
-    return lambda rgb: encode(model, Image(rgb, "it"), "bench")
+    return lambda rgb: encode(model, Image(rgb, "it"), "bench", Request(model.encoder_request()))
 
 
 def decoder(folder: Path, precision: str, embedding: Any, batch: int) -> Job:

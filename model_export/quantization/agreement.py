@@ -11,6 +11,7 @@ from model_export.quantization.pictures import read
 from sam_backend.sam import decoder, encoder, geometry, masks
 from sam_backend.sam.folder import ModelInfo
 from sam_backend.sam.model import CompiledSam, compile_model
+from sam_backend.sam.turns import Request
 from sam_backend.sam.types import Embedding, Image, Prompt, Size
 
 Bitmap = NDArray[np.bool_]
@@ -70,13 +71,13 @@ def compare(model: CompiledSam, paths: Iterable[Path], questions: list[list[Aske
     ious: list[float] = []
     for path, asked in zip(paths, questions, strict=True):
         image = read(path)
-        embedding = encoder.encode(model, image, "")
+        embedding = encoder.encode(model, image, "", Request(model.encoder_request()))
         ious += [_iou(np.packbits(_answer(model, embedding, one.prompt)), one.bits) for one in asked]
     return Agreement(float(np.mean(ious)), float(np.percentile(ious, 5)), len(ious))
 
 
 def _asked(model: CompiledSam, image: Image, random: np.random.Generator) -> Iterator[Asked]:
-    embedding = encoder.encode(model, image, "")
+    embedding = encoder.encode(model, image, "", Request(model.encoder_request()))
     height, width = image.original_size
     for point in random.uniform((0, 0), (width, height), (CLICKS, 2)):
         click = Prompt(points=point[None], point_labels=np.ones(1, np.int64))
