@@ -29,7 +29,7 @@ run: $(SERVICE) ## start the backend on port 9090 (PORT=...) with the built-in m
 	@exec .venv/bin/sam-backend serve
 
 test: lint $(SERVICE) ## lint, check the types, and run every test but the browser's
-	BACKEND_BIN=.venv/bin/sam-backend .venv-test/bin/python -m pytest
+	BACKEND_BIN=.venv/bin/sam-backend .venv-test/bin/python -m pytest -n 2 --dist loadfile
 
 e2e: browser $(PROJECT) $(E2E) ## the tests with a real Label Studio and a real browser
 	.venv-e2e/bin/python -m pytest -m e2e tests/e2e
