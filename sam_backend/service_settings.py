@@ -87,7 +87,7 @@ class ServiceSettings(BaseModel):
         "CPU",
         pattern=r"^[A-Z]+(\.\d+)?(:[A-Z0-9.,]+)?$",
         validation_alias="SAM_DEVICE",
-        description="OpenVINO device: `CPU`, `GPU`, `NPU`, `AUTO`.",
+        description="OpenVINO device: `CPU`, `GPU`, `NPU` (the encoder alone, the decoder stays on the CPU), `AUTO`.",
     )
     precision: Literal["auto", "f32", "bf16", "f16"] = Field(
         "auto",

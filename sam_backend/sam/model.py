@@ -107,7 +107,7 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
     def compile_part(part: str) -> openvino.CompiledModel:
         try:
             model = core.read_model(info.folder / f"{part}.xml", info.weights(part))
-            compiled = core.compile_model(model, device, options)
+            compiled = core.compile_model(model, device_of(part, device), options)
         except RuntimeError as error:
             reason = f"OpenVINO could not load {info.folder} on {device}: {_cause(error)}"
             raise ModelError(reason, EXPORT_AGAIN) from error
@@ -115,6 +115,11 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
         return compiled
 
     return CompiledSam(info, compile_part)
+
+
+def device_of(part: str, device: str) -> str:
+    """Where a part runs. An NPU takes static shapes alone: it gets the encoder; the decoder's parts run on the CPU."""
+    return "CPU" if device.startswith("NPU") and part != "encoder" else device
 
 
 def infer(request: "openvino.InferRequest | Request", inputs: dict[str, Any]) -> None:

@@ -2,10 +2,14 @@
 
 from pathlib import Path
 
+import openvino
 import pytest
 
 from sam_backend.errors import SettingError
-from sam_backend.sam import device
+from sam_backend.sam import device, model
+from sam_backend.sam.folder import PARTS
+from sam_backend.served_model import model_folder
+from sam_backend.settings import Settings
 
 XEON = "processor\t: 0\nflags\t\t: fpu avx2 avx512f avx512_bf16 amx_bf16 amx_tile\nbogomips\t: 1\n"
 EPYC = "processor\t: 0\nflags\t\t: fpu avx2 fma\n"
@@ -32,6 +36,18 @@ def test_where_nothing_is_known_of_the_cpu_it_computes_in_f32(tmp_path: Path, mo
 def test_openvino_itself_would_choose_the_same_for_this_cpu() -> None:
     own = device._asked("print(openvino.Core().get_property('CPU', 'INFERENCE_PRECISION_HINT').to_string())")
     assert device.best_precision("CPU") == own.strip()
+
+
+def test_an_npu_gets_only_what_has_static_shapes() -> None:
+    devices = {part: model.device_of(part, "NPU") for part in PARTS}
+    assert devices == {"encoder": "NPU", "decoder": "CPU", "points": "CPU", "upscaling": "CPU"}
+    core = openvino.Core()
+    for part, device in devices.items():
+        graph = core.read_model(
+            model_folder(Settings()) / f"{part}.xml", model_folder(Settings()) / f"{PARTS[part]}.bin"
+        )
+        assert graph.is_dynamic() == (device == "CPU")
+    assert {model.device_of(part, "GPU.0") for part in PARTS} == {"GPU.0"}
 
 
 def test_a_device_that_is_not_there_is_refused() -> None:
