@@ -60,7 +60,7 @@ def main() -> None:
     print(f"\n{options.json}: {len(rows)} rows in {minutes:.1f} minutes; plots in {options.plots}")
     if failed:
         print(f"Failed or refused: {', '.join(failed)}")
-    sys.exit(bool(failed))
+    sys.exit(bool(failed) or any(row.refused for row in rows))
 
 
 def _announce(number: int, short: bool, started: float) -> None:  # noqa: FBT001 - as the option

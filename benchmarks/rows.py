@@ -68,7 +68,8 @@ class Row:
             return ""
         agrees = self.agreement is not None and self.agreement >= self.limit  # NaN never does
         found = "none" if self.agreement is None else f"{self.agreement:.5f}"
-        wanting = () if agrees else (f"agreement {found}, {self.limit:g} is asked for",)
+        unmeasured = self.ours is None and self.faults
+        wanting = () if agrees or unmeasured else (f"agreement {found}, {self.limit:g} is asked for",)
         return "; ".join((*wanting, *self.faults))
 
     @property
@@ -109,7 +110,8 @@ class Row:
         """The row of a document, whose text of a refusal stays as it was."""
         known = {"name", "ours", "peer", "unit", "ratio", "agreement", "limit", "floor", "goal", "skipped", "refused"}
         agrees = document["agreement"] is not None and document["agreement"] >= document["limit"]
-        faults = (document["refused"],) if document.get("refused") and agrees else ()
+        own = document.get("refused") and (agrees or document["ours"] is None)
+        faults = (document["refused"],) if own else ()
         taken = {key: document[key] for key in ("name", "ours", "peer", "agreement", "limit")}
         more = {key: value for key, value in document.items() if key not in known}
         return cls(**taken, skipped=document.get("skipped", ""), faults=faults, more=more)
