@@ -41,12 +41,10 @@ def test_openvino_itself_would_choose_the_same_for_this_cpu() -> None:
 def test_an_npu_gets_only_what_has_static_shapes() -> None:
     devices = {part: model.device_of(part, "NPU") for part in PARTS}
     assert devices == {"encoder": "NPU", "decoder": "CPU", "points": "CPU", "upscaling": "CPU"}
-    core = openvino.Core()
-    for part, device in devices.items():
-        graph = core.read_model(
-            model_folder(Settings()) / f"{part}.xml", model_folder(Settings()) / f"{PARTS[part]}.bin"
-        )
-        assert graph.is_dynamic() == (device == "CPU")
+    core, folder = openvino.Core(), model_folder(Settings())
+    for part, where in devices.items():
+        graph = core.read_model(folder / f"{part}.xml", folder / f"{PARTS[part]}.bin")
+        assert graph.is_dynamic() == (where == "CPU")
     assert {model.device_of(part, "GPU.0") for part in PARTS} == {"GPU.0"}
 
 
