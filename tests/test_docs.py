@@ -78,11 +78,14 @@ def test_every_option_in_the_readme_and_the_guide_is_known(subcommand: str) -> N
 
 def test_every_subcommand_of_the_export_tool_in_the_readme_has_its_help() -> None:
     named = readme_commands("-m model_export")
-    assert named == {"export", "list", "verify"}
+    assert named == {"export", "list", "quantize", "verify"}
     for subcommand in named:
         assert subcommand in helps(sys.executable, "-m", "model_export", subcommand)
     assert {"--checkpoint", "--model-id", "--precision"} <= set(
         re.findall(r"--[a-z-]+", helps(sys.executable, "-m", "model_export", "export"))
+    )
+    assert {"--images", "--min-iou", "--min-p5"} <= set(
+        re.findall(r"--[a-z-]+", helps(sys.executable, "-m", "model_export", "quantize"))
     )
 
 
