@@ -85,7 +85,7 @@ def test_every_subcommand_of_the_export_tool_in_the_readme_has_its_help() -> Non
         re.findall(r"--[a-z-]+", helps(sys.executable, "-m", "model_export", "export"))
     )
     assert {"--images", "--min-iou", "--min-p5"} <= set(
-        re.findall(r"--[a-z-]+", helps(sys.executable, "-m", "model_export", "quantize"))
+        re.findall(r"--[a-z0-9-]+", helps(sys.executable, "-m", "model_export", "quantize"))
     )
 
 
