@@ -23,7 +23,7 @@ WORK = ROOT / ".bench"
 MODELS = WORK / "models"
 BUILTIN = ROOT / "sam_backend" / "builtin"
 ARCHITECTURE, SEED = "vit_b", 0
-CALIBRATION_SCENES, FEW = 24, 4
+CALIBRATION_SCENES, FEW = 24, 2
 """For trained weights, and for random ones, of which only the speed counts."""
 
 
@@ -90,8 +90,9 @@ def _quantize(folder: Path, output: Path) -> None:
     if known.returncode:
         raise MissingError("this export tool has no `quantize`")
     # What comes of it is judged here: it shall be kept however far from f32 it is.
-    limits = ("--min-iou", "0", "--min-p5", "0", "--limit", str(CALIBRATION_SCENES if folder == BUILTIN else FEW))
-    _tool("quantize", str(folder), "--images", str(pictures()), "--output", str(output), *limits)
+    count = CALIBRATION_SCENES if folder == BUILTIN else FEW
+    limits = ("--min-iou", "0", "--min-p5", "0", "--limit", str(count))
+    _tool("quantize", str(folder), "--images", str(pictures(count)), "--output", str(output), *limits)
 
 
 def _tool(*arguments: str) -> None:
