@@ -14,7 +14,7 @@ from sam_backend.cache.single_flight import SingleFlight
 from sam_backend.errors import SamBackendError
 from sam_backend.labelstudio import images
 from sam_backend.labelstudio.addresses import Connection, TaskId
-from sam_backend.labelstudio.fetch import Fetcher, File, Stamp
+from sam_backend.labelstudio.fetch import Fetcher, Stamp
 from sam_backend.sam.types import Image
 from sam_backend.settings import Settings
 from sam_backend.sightings import Sighting, Sightings
@@ -86,25 +86,29 @@ class Pictures:
         Raises:
             ImageError: it could not be had.
         """
-        file = self._file(picture)
-        assert file is not None  # noqa: S101 (without a stamp there is no "the same still")
-        return file.data
+        return self._fetched(picture)[1]
+
+    def _fetched(self, picture: Picture) -> tuple[bytes, bytes]:
+        """The file's digest, and the file."""
+        found = self._file(picture)
+        assert found is not None  # noqa: S101 (without a stamp there is no "the same still")
+        return found
 
     def _look(self, picture: Picture) -> Image:
         """What its server shows now."""
         last, now = self._seen.last(picture), self._seen.now()
         decoded = self._decoded.get(last.digest) if last else None
         if last is None or decoded is None:
-            return self.decode(self.fetch(picture))
-        file = self._file(picture, last.stamp)
-        if file is not None:
-            return self.decode(file.data)
+            return self._image(*self._fetched(picture))
+        found = self._file(picture, last.stamp)
+        if found is not None:
+            return self._image(*found)
         self._seen.note(picture, Sighting(last.digest, last.stamp, now))
         metrics.count_cache(hit=True, cache="images")
         return decoded.image
 
-    def _file(self, picture: Picture, known: Stamp | None = None) -> File | None:
-        """The file, or None where it is the known one still; noted is what was seen, and no failure."""
+    def _file(self, picture: Picture, known: Stamp | None = None) -> tuple[bytes, bytes] | None:
+        """The file's digest and the file, or None where it is the known one still. A failure is not noted."""
         now = self._seen.now()
         try:
             with metrics.stage("fetch"):
@@ -112,9 +116,12 @@ class Pictures:
         except SamBackendError:
             self._seen.forget(picture)
             raise
-        if file is not None and len(picture.url) <= _LONGEST:
-            self._seen.note(picture, Sighting(hashlib.sha256(file.data).digest(), file.stamp, now))
-        return file
+        if file is None:
+            return None
+        digest = hashlib.sha256(file.data).digest()
+        if len(picture.url) <= _LONGEST:
+            self._seen.note(picture, Sighting(digest, file.stamp, now))
+        return digest, file.data
 
     def decode(self, data: bytes) -> Image:
         """The upright image of a file.
@@ -122,7 +129,10 @@ class Pictures:
         Raises:
             ImageError: it could not be read.
         """
-        key = hashlib.sha256(data).digest()
+        return self._image(hashlib.sha256(data).digest(), data)
+
+    def _image(self, key: bytes, data: bytes) -> Image:
+        """The upright image of a file; `key` is its digest."""
         decoded = self._decoded.get(key)
         metrics.count_cache(hit=decoded is not None, cache="images")
         if decoded is None:
