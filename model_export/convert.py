@@ -11,8 +11,9 @@ import torch
 from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 from torch import Tensor, nn
 
-from model_export.errors import ConversionError, OutputError
-from model_export.folder import EXPORT_ID_PATH, Description
+from model_export.errors import ConversionError
+from model_export.folder import Description
+from model_export.graphs import write_graph
 from model_export.modules import Decoder, Encoder, Points, Upscaling
 from model_export.slices import sliced
 
@@ -130,12 +131,7 @@ def save(models: Mapping[str, openvino.Model], folder: Path, half: str, descript
     places: dict[bytes, int] = {}
     for part in sorted(models, key=lambda name: name != half):
         path = folder / f"{part}.xml"
-        models[part].set_rt_info(description.export_id, EXPORT_ID_PATH)
-        try:
-            openvino.save_model(models[part], path, compress_to_fp16=description.precision == "f16")
-        except RuntimeError as error:
-            reason = str(error).strip().splitlines()[-1]
-            raise OutputError(f"{path} cannot be written: {reason}.", "Choose another --output.") from None
+        write_graph(models[part], path, description.export_id, half_precision=description.precision == "f16")
         if len(models) > 1:
             _share_weights(path, weights, places)
 

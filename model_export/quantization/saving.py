@@ -6,8 +6,8 @@ from pathlib import Path
 
 import openvino
 
-from model_export.errors import OutputError
 from model_export.folder import EXPORT_ID_PATH
+from model_export.graphs import write_graph
 from sam_backend.sam.folder import PARTS
 
 
@@ -23,13 +23,7 @@ def save(encoder: openvino.Model, source: Path, target: Path, export_id: str) ->
     Raises:
         OutputError: the disk refuses.
     """
-    encoder.set_rt_info(export_id, EXPORT_ID_PATH)
-    path = target / "encoder.xml"
-    try:
-        openvino.save_model(encoder, path, compress_to_fp16=False)
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise OutputError(f"{path} cannot be written: {reason}.", "Choose another --output.") from None
+    write_graph(encoder, target / "encoder.xml", export_id, half_precision=False)
     for half in set(PARTS.values()) - {"encoder"}:
         shutil.copyfile(source / f"{half}.bin", target / f"{half}.bin")
     for part, half in PARTS.items():

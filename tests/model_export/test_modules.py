@@ -10,8 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from model_export.modules import Decoder, Encoder
-
-PARTS = {"encoder": "encoder", "decoder": "decoder", "points": "decoder", "upscaling": "decoder"}
+from sam_backend.sam.folder import PARTS
 
 SIZE = 128
 Floats = NDArray[np.float32]
