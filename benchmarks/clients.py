@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -21,7 +20,7 @@ from benchmarks.sides import peak_mb
 from sam_backend.labelstudio import rle
 from tests.support import recordings, scenes
 from tests.support.image_host import TOKEN, ImageHost
-from tests.support.service import START_SECONDS, free_port, running
+from tests.support.service import START_SECONDS, ending, free_port, running
 
 Bitmap = NDArray[np.bool_]
 Size = tuple[int, int]
@@ -85,15 +84,9 @@ def example(folder: Path, host: ImageHost, architecture: str, seed: int | None) 
             stdout=file,
             stderr=subprocess.STDOUT,
         )
-    try:
+    with ending(process, 20):
         _wait(f"http://127.0.0.1:{port}/health", process, log)
         yield Client(f"http://127.0.0.1:{port}", process.pid)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

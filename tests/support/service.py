@@ -69,13 +69,20 @@ def running(folder: Path, **settings: str) -> Iterator[Service]:
             [*command(), "serve"], env=environment(PORT=str(port), **settings), stdout=log, stderr=subprocess.STDOUT
         )
     service = Service(f"http://127.0.0.1:{port}", log_file, process)
-    try:
+    with ending(process, 40):
         _wait(service)
         yield service
+
+
+@contextlib.contextmanager
+def ending(process: "subprocess.Popen[bytes]", seconds: float) -> Iterator[None]:
+    """End a process after this, whatever happens inside: it is asked to, and after so many seconds it is killed."""
+    try:
+        yield
     finally:
         process.send_signal(signal.SIGTERM)
         try:
-            process.wait(40)
+            process.wait(seconds)
         finally:
             process.kill()
 
