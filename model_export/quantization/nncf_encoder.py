@@ -27,7 +27,8 @@ def import_nncf() -> ModuleType:
     """
     import nncf
 
-    nncf.set_log_level(logging.ERROR)
+    # `nncf.set_log_level` would change the level of whatever listens to this logger too.
+    logging.getLogger("nncf").setLevel(logging.ERROR)
     return nncf
 
 

@@ -1,6 +1,7 @@
 """Quantization with NNCF on images of one's own: what it makes is served, and what is too far off is not kept."""
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from model_export.builtin.scenes import draw_scene
 from model_export.cli import main
 from model_export.quantization import agreement, pictures
 from model_export.quantization.cli import _report
+from model_export.quantization.nncf_encoder import import_nncf
 from model_export.quantization.run import Outcome
 from model_export.quantization.speed import Speed
 from sam_backend.errors import ModelFolderError
@@ -246,3 +248,13 @@ def test_it_warns_where_int8_is_slower(capsys: pytest.CaptureFixture[str]) -> No
     assert "1.00 s, 2.00 s before (f32): 2.00 times as fast" in capsys.readouterr().out
     _report(replace(outcome, speed=Speed(1.0, 2.0, "bf16")))
     assert "Warning: on this processor the quantized model is slower." in capsys.readouterr().out
+
+
+def test_nncf_is_quiet_and_whoever_listens_to_it_keeps_its_level() -> None:
+    """pytest's own handlers do, and every later test reads them."""
+    logger, listener = logging.getLogger("nncf"), logging.NullHandler(logging.INFO)
+    logger.addHandler(listener)
+    import_nncf()
+    logger.removeHandler(listener)
+    assert listener.level == logging.INFO
+    assert not logger.isEnabledFor(logging.WARNING)
