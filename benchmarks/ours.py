@@ -46,20 +46,21 @@ def _encode(folder: Path, precision: str) -> Callable[[Rgb], Any]:
 def decoder(folder: Path, precision: str, embedding: Any, batch: int) -> Job:
     """Run: points, float64 (B, 2), in original pixels → logits (B, M, h, w), thinned out, one prompt a point.
 
-    One point goes the way of a click and gives all four masks; more go that of automatic mode, which has no use for
-    mask 0: the other three of every point are drawn.
+    One point goes the way of a click on an image that was clicked before, and gives all four masks; more go that of
+    automatic mode, which has no use for mask 0: the other three of every point are drawn.
     """
     from sam_backend.sam.decoder import decode
+    from sam_backend.sam.image_side import prepare
     from sam_backend.sam.points import decoding
     from sam_backend.sam.types import Prompt
     from sam_backend.served_model import ServedModel
 
     model = ServedModel(settings(folder, precision)).load()
-    ask = decoding(model, embedding)
+    ask, side = decoding(model, embedding), prepare(model, embedding)
 
     def run(points: NDArray[np.float64]) -> list[Floats]:
         if len(points) == 1:
-            answer = decode(model, embedding, Prompt(points=points, point_labels=np.ones(1, np.int64)))
+            answer = decode(model, embedding, Prompt(points=points, point_labels=np.ones(1, np.int64)), side)
             return [answer.logits[:, ::THIN, ::THIN]]
         found = []
         for first in range(0, len(points), batch):

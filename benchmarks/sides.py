@@ -15,6 +15,9 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+PAUSE = 0.1
+"""Seconds before each run: the other side's idle threads spin on for a while, and would take the cores."""
+
 
 class SideError(Exception):
     """A side could not be made, or failed; the text is its own."""
@@ -121,6 +124,7 @@ def in_turn(
         if number >= least and time.monotonic() > end:
             break
         for side, ran in zip(both, runs, strict=True):
+            time.sleep(PAUSE)
             ran.append(side.run(*given))
     return runs
 

@@ -18,7 +18,6 @@ class Case:
         labels: float32 (B, N), 1 foreground, 0 background.
         boxes: float32 (B, 4), XYXY in input pixels, or None.
         with_mask: also give the first case's answer as `mask_input`.
-        in_pieces: ask the decoder's two pieces for everything mode, which answer masks 1 to 3 of single points.
     """
 
     name: str
@@ -26,7 +25,6 @@ class Case:
     labels: Floats
     boxes: Floats | None = None
     with_mask: bool = False
-    in_pieces: bool = False
 
 
 def picture(size: int) -> NDArray[np.uint8]:
@@ -60,6 +58,5 @@ def prompts(size: int) -> list[Case]:
         Case("point and mask", one, positive, with_mask=True),
         Case("box and mask", none, no_labels, box, with_mask=True),
         Case("three prompts at once", apart, np.ones((3, 1), np.float32)),
-        Case("everything mode's points", apart, np.ones((3, 1), np.float32), in_pieces=True),
         Case("two boxes at once", none.repeat(2, 0), no_labels.repeat(2, 0), np.concatenate([box, box * 0.8])),
     ]

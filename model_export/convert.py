@@ -1,5 +1,6 @@
 """torch → OpenVINO, directly: trace each part, name its inputs and outputs, save it."""
 
+import math
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Mapping
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from model_export.errors import ConversionError
 from model_export.folder import Description
 from model_export.graphs import write_graph
-from model_export.modules import Decoder, Encoder, Points, Upscaling
+from model_export.modules import Encoder, ImageSide, MaskSide, PromptSide, Upscaling
 from model_export.slices import sliced
 
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 _ALIGNMENT = 64  # bytes
 ENCODER_OUTPUTS = ("image_embeddings",)
-DECODER_OUTPUTS = ("low_res_masks", "iou_predictions")
-POINTS_OUTPUTS = ("image_tokens", "mask_weights", "iou_predictions")
+SIDE = ("image_tokens", "image_keys", "image_values", "image_queries")
+REFINED_SIDE = ("refined_tokens", "refined_keys", "refined_values", "refined_queries")
+PROMPTS_OUTPUTS = ("prompted_tokens", "mask_weights", "iou_predictions")
 UPSCALING_OUTPUTS = ("low_res_masks",)
 
 
@@ -40,49 +42,54 @@ def convert_encoder(sam: "Sam") -> openvino.Model:
         return _convert(Encoder(sam), inputs, shapes, ENCODER_OUTPUTS)
 
 
-def convert_decoder(sam: "Sam") -> openvino.Model:
-    """Prompt encoder and mask decoder, dynamic in the batch and the number of points. See `modules.Decoder`."""
+def convert_image_side(sam: "Sam") -> openvino.Model:
+    """The decoder's beginning, static. See `modules.ImageSide`."""
     channels = sam.prompt_encoder.embed_dim
+    embedding = (1, channels, *sam.prompt_encoder.image_embedding_size)
+    return _convert(ImageSide(sam), {"image_embeddings": torch.zeros(embedding)}, {"image_embeddings": embedding}, SIDE)
+
+
+def convert_mask_side(sam: "Sam") -> openvino.Model:
+    """What a mask changes of it, static. See `modules.MaskSide`."""
     height, width = sam.prompt_encoder.image_embedding_size
+    inputs = _side(sam) | {"mask_input": torch.zeros((1, 1, 4 * height, 4 * width))}
+    return _convert(MaskSide(sam), inputs, {name: tuple(value.shape) for name, value in inputs.items()}, REFINED_SIDE)
+
+
+def convert_prompt_side(sam: "Sam") -> openvino.Model:
+    """The decoder's middle, dynamic in the batch and the number of points. See `modules.PromptSide`."""
+    side = _side(sam)
     # Every dimension that may vary differs from 1 and from the others here, so that none is mistaken for a constant.
-    inputs = {
-        "image_embeddings": torch.zeros((1, channels, height, width)),
-        "point_coords": torch.zeros((2, 3, 2)),
-        "point_labels": torch.ones((2, 3)),
-        "mask_input": torch.zeros((2, 1, 4 * height, 4 * width)),
-        "has_mask_input": torch.ones((2,)),
-    }
-    shapes = {
-        "image_embeddings": (1, channels, height, width),
-        "point_coords": (-1, -1, 2),
-        "point_labels": (-1, -1),
-        "mask_input": (-1, 1, 4 * height, 4 * width),
-        "has_mask_input": (-1,),
-    }
-    return _convert(Decoder(sam), inputs, shapes, DECODER_OUTPUTS)
+    prompts = {"point_coords": torch.zeros((2, 3, 2)), "point_labels": torch.ones((2, 3))}
+    shapes = {name: tuple(value.shape) for name, value in side.items()}
+    dynamic = {"point_coords": (-1, -1, 2), "point_labels": (-1, -1)}
+    return _convert(PromptSide(sam), side | prompts, shapes | dynamic, PROMPTS_OUTPUTS)
 
 
-def convert_points(sam: "Sam") -> openvino.Model:
-    """The decoder up to its masks, dynamic in the batch. See `modules.Points`."""
-    embedding = (1, sam.prompt_encoder.embed_dim, *sam.prompt_encoder.image_embedding_size)
-    inputs = {"image_embeddings": torch.zeros(embedding), "point_coords": torch.zeros((3, 2))}
-    return _convert(Points(sam), inputs, {"image_embeddings": embedding, "point_coords": (-1, 2)}, POINTS_OUTPUTS)
+def _side(sam: "Sam") -> dict[str, Tensor]:
+    """What `ImageSide` answers, all zero."""
+    tokens = math.prod(sam.prompt_encoder.image_embedding_size)
+    attention = sam.mask_decoder.transformer.layers[0].cross_attn_token_to_image
+    projected = torch.zeros((1, attention.num_heads, attention.internal_dim // attention.num_heads, tokens))
+    shapes = {"image_tokens": torch.zeros((1, tokens, sam.prompt_encoder.embed_dim))}
+    return shapes | dict.fromkeys(SIDE[1:], projected)
 
 
 def convert_upscaling(sam: "Sam") -> openvino.Model:
-    """The decoder's end, dynamic in the batch and the number of masks. See `modules.Upscaling`."""
-    height, width = sam.prompt_encoder.image_embedding_size
+    """The decoder's end, dynamic in the batch, the grid and the number of masks. See `modules.Upscaling`."""
     channels = sam.prompt_encoder.embed_dim
-    inputs = {
-        "image_tokens": torch.zeros((2, height * width, channels)),
-        "mask_weights": torch.zeros((2, 3, channels // 8)),
-    }
-    shapes = {"image_tokens": (-1, height * width, channels), "mask_weights": (-1, -1, channels // 8)}
+    inputs = {"prompted_tokens": torch.zeros((2, 5, 7, channels)), "mask_weights": torch.zeros((2, 3, channels // 8))}
+    shapes = {"prompted_tokens": (-1, -1, -1, channels), "mask_weights": (-1, -1, channels // 8)}
     return _convert(Upscaling(sam), inputs, shapes, UPSCALING_OUTPUTS)
 
 
 PARTS: Mapping[str, Mapping[str, Callable[["Sam"], openvino.Model]]] = {
-    "decoder": {"decoder": convert_decoder, "points": convert_points, "upscaling": convert_upscaling},
+    "decoder": {
+        "image": convert_image_side,
+        "mask": convert_mask_side,
+        "prompts": convert_prompt_side,
+        "upscaling": convert_upscaling,
+    },
     "encoder": {"encoder": convert_encoder},
 }
 """The parts of each half, and what makes them."""
@@ -119,7 +126,7 @@ def save(models: Mapping[str, openvino.Model], folder: Path, half: str, descript
     All of them read their weights from `<half>.bin`, in the export's precision.
 
     Args:
-        models: by part; one of them is named as the half.
+        models: by part.
         folder: where to.
         half: "encoder" or "decoder".
         description: the export's.
@@ -129,14 +136,14 @@ def save(models: Mapping[str, openvino.Model], folder: Path, half: str, descript
     """
     weights = folder / f"{half}.bin"
     places: dict[bytes, int] = {}
-    for part in sorted(models, key=lambda name: name != half):
+    for part, model in models.items():
         path = folder / f"{part}.xml"
-        write_graph(models[part], path, description.export_id, half_precision=description.precision == "f16")
-        if len(models) > 1:
-            _share_weights(path, weights, places)
+        write_graph(model, path, description.export_id, half_precision=description.precision == "f16")
+        if path.stem != half:
+            _move_weights(path, weights, places)
 
 
-def _share_weights(path: Path, weights: Path, places: dict[bytes, int]) -> None:
+def _move_weights(path: Path, weights: Path, places: dict[bytes, int]) -> None:
     """Let the graph at `path` read from `weights`, and drop its own file; `places` says what stands there already."""
     document = ET.parse(path)  # noqa: S314 - written a moment ago
     own = path.with_suffix(".bin")
@@ -145,13 +152,10 @@ def _share_weights(path: Path, weights: Path, places: dict[bytes, int]) -> None:
         for constant in document.iterfind("./layers/layer[@type='Const']/data"):
             begin, size = int(constant.attrib["offset"]), int(constant.attrib["size"])
             value = data[begin : begin + size]
-            if own == weights:
-                places.setdefault(value, begin)
-            elif value not in places:
+            if value not in places:
                 target.write(bytes(-target.tell() % _ALIGNMENT))
                 places[value] = target.tell()
                 target.write(value)
             constant.set("offset", str(places[value]))
-    if own != weights:
-        document.write(path)
-        own.unlink()
+    document.write(path)
+    own.unlink()

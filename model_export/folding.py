@@ -15,16 +15,19 @@ So rows of C = `q Wkᵀ`, `k Wqᵀ` and `v Wo`, H·T of them, are all that the i
 the first attention from image to prompt nothing of the image depends on the prompt: there it has batch M = 1 and serves
 all prompts. (Where a mask is given with each prompt, M = B.)
 
-Where many prompts share the image as it is, the first block is cheaper still in segment-anything's own order: the
-image's projections are made once for all of them, and each prompt's share is D wide instead of C.
+Where many prompts meet the same image, now or one after the other, the first block is cheaper still in
+segment-anything's own order: the image's projections are made once, and each prompt's share is D wide
+instead of C.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from model_export.projections import Projections
 
 if TYPE_CHECKING:
     from segment_anything.modeling import MaskDecoder, TwoWayTransformer
@@ -34,15 +37,16 @@ if TYPE_CHECKING:
     Attend = Callable[[Attention, Tensor, Tensor, Tensor], Tensor]
     _Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]
 
+_READ = 5
+"""Tokens that are read after the transformer: the IoU's and the four masks'."""
+
 
 def transform(
     transformer: "TwoWayTransformer",
     image: Tensor,
     pe: Tensor,
     tokens: Tensor,
-    read: Sequence[int] = range(5),
-    *,
-    shared: bool = False,
+    projections: Projections | None = None,
 ) -> tuple[Tensor, Tensor]:
     """What `transformer` answers.
 
@@ -50,21 +54,22 @@ def transform(
         transformer: segment-anything's.
         image: float32 (M, N, C), M 1 or B.
         pe: float32 (1, N, C), the image's positional encoding.
-        tokens: float32 (B, T, C), the prompts.
-        read: which tokens are read afterwards; the last attention leaves the others out. By default the IoU's and the
-            four masks'.
-        shared: M is 1, and B is so large that what is done once for all prompts costs nothing.
+        tokens: float32 (B, T, C), the prompts; the first five are the IoU's and the four masks'.
+        projections: of this image, where they are at hand.
 
     Returns:
-        The tokens (B, R, C) that are read and the image (B, N, C), both processed.
+        The first five tokens (B, 5, C), which alone are read afterwards, and the image (B, N, C), both processed.
     """
     first, *others = transformer.layers
-    to_image, to_prompt = (_to_shared, _from_shared) if shared else (_prompt_to_image, _image_to_prompt)
-    queries, image = _block(first, tokens, image, tokens, pe, to_image, to_prompt)
+    if projections is None:
+        queries, image = _block(first, tokens, image, tokens, pe, _prompt_to_image, _image_to_prompt)
+    else:
+        ways = _to_projected(projections), _from_projected(projections)
+        queries, image = _block(first, tokens, image, tokens, pe, *ways)
     for layer in others:
         queries, image = _block(layer, queries, image, tokens, pe, _prompt_to_image, _image_to_prompt)
-    last, chosen = transformer.final_attn_token_to_image, list(read)
-    queries, tokens = queries[:, chosen], tokens[:, chosen]
+    last = transformer.final_attn_token_to_image
+    queries, tokens = queries[:, :_READ], tokens[:, :_READ]
     queries = queries + _prompt_to_image(last, queries + tokens, image + pe, image)
     return transformer.norm_final_attn(queries), image
 
@@ -91,21 +96,26 @@ def _block(
     return queries, layer.norm4(image + taken)
 
 
-def _to_shared(attention: "Attention", queries: Tensor, keys: Tensor, image: Tensor) -> Tensor:
-    """As `_prompt_to_image`, in segment-anything's own order; keys and image (1, N, C)."""
-    heads = attention.num_heads
-    projected = _scaled(_per_head(attention.q_proj, queries, heads))
-    shares, total = _unnormalized(projected @ _per_head(attention.k_proj, keys, heads).transpose(2, 3))
-    taken = shares @ _per_head(attention.v_proj, image, heads) / total
-    return attention.out_proj(taken.transpose(1, 2).flatten(2))
+def _to_projected(image: Projections) -> "Attend":
+    """As `_prompt_to_image`, in segment-anything's own order, the image's side being done."""
+
+    def attend(attention: "Attention", queries: Tensor, _keys: Tensor, _image: Tensor) -> Tensor:
+        queries = _scaled(_per_head(attention.q_proj, queries, attention.num_heads))
+        shares, total = _unnormalized(queries @ image.keys)
+        taken = shares @ image.values.transpose(2, 3) / total
+        return attention.out_proj(taken.transpose(1, 2).flatten(2))
+
+    return attend
 
 
-def _from_shared(attention: "Attention", places: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """As `_image_to_prompt`, the logits in segment-anything's own order; places (1, N, C)."""
-    heads = attention.num_heads
-    projected = _scaled(_per_head(attention.k_proj, keys, heads))
-    logits = projected @ _per_head(attention.q_proj, places, heads).transpose(2, 3)
-    return _given(attention, logits, values)
+def _from_projected(image: Projections) -> "Attend":
+    """As `_image_to_prompt`, the logits in segment-anything's own order, the image's side being done."""
+
+    def attend(attention: "Attention", _places: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        logits = _per_head(attention.k_proj, keys, attention.num_heads) @ image.queries
+        return _given(attention, logits, values)
+
+    return attend
 
 
 def _prompt_to_image(attention: "Attention", queries: Tensor, keys: Tensor, image: Tensor) -> Tensor:
@@ -176,20 +186,19 @@ def mask_weights(decoder: "MaskDecoder", tokens: Tensor, masks: slice = slice(0,
     return torch.stack([head(tokens[:, index]) for index, head in enumerate(heads)], dim=1)
 
 
-def draw(upscaling: nn.Sequential, weights: Tensor, image: Tensor, grid: tuple[int, int]) -> Tensor:
+def draw(upscaling: nn.Sequential, weights: Tensor, image: Tensor) -> Tensor:
     """Upscale the image and multiply it with each mask's weights, as `MaskDecoder.predict_masks` does in its end.
 
     Args:
         upscaling: the decoder's `output_upscaling`.
         weights: (B, M, C/8).
-        image: (B, N, C), processed.
-        grid: (h, w) of the N tokens.
+        image: (B, h, w, C), processed, or some rows and columns of it: each token makes pixels of its own.
 
     Returns:
         Logits (B, M, 4h, 4w).
     """
-    (height, width), count = grid, weights.shape[1]
-    pixels = weights @ _upscaled(upscaling, image).transpose(1, 2)
+    (height, width), count = image.shape[1:3], weights.shape[1]
+    pixels = weights @ _upscaled(upscaling, image.flatten(1, 2)).transpose(1, 2)
     pixels = pixels.reshape(-1, count, height, width, 2, 2, 2, 2)
     return pixels.permute(0, 1, 2, 4, 6, 3, 5, 7).reshape(-1, count, 4 * height, 4 * width)
 

@@ -9,7 +9,7 @@ import openvino
 import torch
 from numpy.typing import NDArray
 
-from model_export import cases
+from model_export import cases, convert
 from model_export.cases import Case, Floats
 from model_export.errors import ModelFolderError, ParityError
 from model_export.folder import EXPORT_ID_PATH, Description, Precision
@@ -39,10 +39,7 @@ LIMITS: dict[Precision, Limits] = {"f32": Limits(1e-3, 0.999), "f16": Limits(2e-
 
 @dataclass(frozen=True, eq=False)
 class Answer:
-    """What one side answered to one case: logits float32 (B, M, h, w) and predicted IoU float32 (B, M).
-
-    M is 4; 3 without mask 0 where the case is asked in pieces.
-    """
+    """What one side answered to one case: logits float32 (B, 4, h, w) and predicted IoU float32 (B, 4)."""
 
     logits: Floats
     iou_predictions: Floats
@@ -84,8 +81,7 @@ def _torch_answer(sam: "Sam", embedding: torch.Tensor, case: Case, mask: torch.T
     sparse, dense = sam.prompt_encoder(points, boxes, mask)
     image_pe = sam.prompt_encoder.get_dense_pe()
     logits, scores = sam.mask_decoder.predict_masks(embedding, image_pe, sparse, dense)
-    first = 1 if case.in_pieces else 0
-    return Answer(logits.numpy()[:, first:], scores.numpy()[:, first:])
+    return Answer(logits.numpy(), scores.numpy())
 
 
 def openvino_answers(folder: Path, description: Description, reference: list[Answer]) -> list[Answer]:
@@ -106,17 +102,19 @@ def openvino_answers(folder: Path, description: Description, reference: list[Ans
     encoder = _compile(folder / "encoder.xml", description, folder / "encoder.bin")
     embedding = encoder([canvas, np.array(image.shape[:2], np.int64)])[0]
     del encoder
-    weights = folder / "decoder.bin"
-    decoder, points, upscaling = (
-        _compile(folder / f"{part}.xml", description, weights) for part in ("decoder", "points", "upscaling")
+    pieces = _Decoder(
+        *(_compile(folder / f"{part}.xml", description, folder / "decoder.bin") for part in convert.PARTS["decoder"])
     )
     mask = _mask_of(reference)
-    return [
-        _answer_in_pieces(points, upscaling, embedding, case)
-        if case.in_pieces
-        else _openvino_answer(decoder, embedding, case, mask)
-        for case in cases.prompts(size)
-    ]
+    return [_openvino_answer(pieces, embedding, case, mask) for case in cases.prompts(size)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Decoder:
+    image: openvino.CompiledModel
+    mask: openvino.CompiledModel
+    prompts: openvino.CompiledModel
+    upscaling: openvino.CompiledModel
 
 
 def _compile(path: Path, description: Description, weights: Path) -> openvino.CompiledModel:
@@ -132,28 +130,19 @@ def _compile(path: Path, description: Description, weights: Path) -> openvino.Co
         raise ModelFolderError(f"{path} cannot be loaded: {reason}.", "Export the model again.") from None
 
 
-def _openvino_answer(decoder: openvino.CompiledModel, embedding: Floats, case: Case, mask: Floats) -> Answer:
+def _openvino_answer(decoder: _Decoder, embedding: Floats, case: Case, mask: Floats) -> Answer:
     batch = len(case.points)
     if case.boxes is None:
         corners, kinds = np.zeros((batch, 1, 2), np.float32), [-1]
     else:
         corners, kinds = case.boxes.reshape(batch, 2, 2), [2, 3]
-    inputs = {
-        "image_embeddings": embedding,
-        "point_coords": np.concatenate([case.points, corners], axis=1),
-        "point_labels": np.concatenate([case.labels, np.tile(np.array(kinds, np.float32), (batch, 1))], axis=1),
-        "mask_input": mask if case.with_mask else np.zeros_like(mask),
-        "has_mask_input": np.array([case.with_mask], np.float32),
-    }
-    result = decoder(inputs)
-    return Answer(result["low_res_masks"], result["iou_predictions"])
-
-
-def _answer_in_pieces(
-    points: openvino.CompiledModel, upscaling: openvino.CompiledModel, embedding: Floats, case: Case
-) -> Answer:
-    result = points([embedding, case.points[:, 0]])
-    masks = upscaling([result["image_tokens"], result["mask_weights"]])
+    side = [*decoder.image([embedding]).values()]
+    if case.with_mask:
+        side = [*decoder.mask([*side, mask]).values()]
+    coords = np.concatenate([case.points, corners], axis=1)
+    labels = np.concatenate([case.labels, np.tile(np.array(kinds, np.float32), (batch, 1))], axis=1)
+    result = decoder.prompts([*side, coords, labels])
+    masks = decoder.upscaling([result["prompted_tokens"], result["mask_weights"]])
     return Answer(masks["low_res_masks"], result["iou_predictions"])
 
 

@@ -10,13 +10,11 @@ from numpy.typing import NDArray
 from sam_backend import metrics
 from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.cache import embeddings
-from sam_backend.cache.memory import MemoryCache
 from sam_backend.sam import (
     automatic,
     chain,
     cleaning,
     correction,
-    decoder,
     encoder,
     geometry,
     grids,
@@ -34,10 +32,7 @@ from sam_backend.sam.turns import Turns, Urgency
 from sam_backend.sam.types import Embedding, Image, Mask, Prompt
 from sam_backend.served_model import ServedModel
 from sam_backend.settings import Settings
-
-StepKey = tuple[str, str, bytes]
-
-_STEPS_BUDGET = 128 * 1024**2
+from sam_backend.steps import Steps
 
 
 class Segmenter:
@@ -57,7 +52,7 @@ class Segmenter:
         self._magnifier = Magnifier(self.info.image_size, settings.crop_below)
         self._embeddings = embeddings.open_tiers(settings)
         self.turns = Turns()
-        self._steps: MemoryCache[StepKey, LowResMasks] = MemoryCache(_STEPS_BUDGET)
+        self._steps = Steps(self._model, settings.choose, chained=settings.chain)
 
     @property
     def model_version(self) -> str:
@@ -192,8 +187,7 @@ class Segmenter:
         embedding = self.embed(view.image)
 
         def decode(asked: Prompt) -> Mask:
-            key = (view.image.digest, self.model_version, chain.key(asked))
-            answer = self._steps.get(key) or self._decode(key, embedding, asked)
+            answer = self._steps.decode(view.image.digest, embedding, asked)
             return masks.finish(self.info, embedding, answer, self._choose(embedding, answer, asked)[0])
 
         with metrics.stage("decode"):
@@ -219,29 +213,8 @@ class Segmenter:
         """The decoder's last answer to a prompt, and which masks of it were chosen, the first to be refined next."""
         embedding = self.embed(image)
         with metrics.stage("decode"):
-            answer = self._refine(image.digest, embedding, prompt)
+            answer = self._steps.refine(image.digest, embedding, prompt)
         return embedding, answer, self._choose(embedding, answer, prompt)
-
-    def _refine(self, digest: str, embedding: Embedding, prompt: Prompt) -> LowResMasks:
-        """The chain's last answer. What is remembered of it is not decoded again; forgotten steps give equal bytes."""
-        steps = chain.steps(prompt) if self._settings.chain else [prompt]
-        keys = [(digest, self.model_version, chain.key(step)) for step in steps]
-        for known in reversed(range(len(steps))):
-            answer = self._steps.get(keys[known])
-            if answer is not None:
-                break
-        else:
-            known, answer = 0, self._decode(keys[0], embedding, steps[0])
-        for before, step, key in zip(steps[known:], steps[known + 1 :], keys[known + 1 :], strict=False):
-            shown = answer.logits[self._choose(embedding, answer, before)[0]]
-            answer = self._decode(key, embedding, replace(step, mask_input=shown[None]))
-        return answer
-
-    def _decode(self, key: StepKey, embedding: Embedding, step: Prompt) -> LowResMasks:
-        answer = decoder.decode(self.load(), embedding, step)
-        metrics.count_decode()
-        self._steps.put(key, answer)
-        return answer
 
     def _choose(self, embedding: Embedding, answer: LowResMasks, prompt: Prompt) -> list[int]:
         return masks.choose(self.info, embedding, answer, prompt, self._settings.choose)

@@ -215,7 +215,7 @@ def test_the_wheel_holds_the_service_with_its_model_and_nothing_else(tmp_path: P
     assert result.returncode == 0, result.stdout + result.stderr
     with zipfile.ZipFile(next((tmp_path / "wheel").glob("*.whl"))) as wheel:
         names = set(wheel.namelist())
-    parts = ("encoder", "decoder", "points", "upscaling")
+    parts = ("encoder", "image", "mask", "prompts", "upscaling")
     model = {"model.json", "encoder.bin", "decoder.bin", *(f"{part}.xml" for part in parts)}
     assert {name.split("/")[0] for name in names if ".dist-info/" not in name} == {"sam_backend"}
     assert {"sam_backend/py.typed"} | {f"sam_backend/builtin/{name}" for name in model} <= names

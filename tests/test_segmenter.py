@@ -4,6 +4,7 @@ import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -11,8 +12,10 @@ import pytest
 
 from sam_backend import metrics
 from sam_backend.errors import ModelError, ModelFolderError, PromptError, SettingError
-from sam_backend.sam import decoder
-from sam_backend.sam.types import Image, Prompt
+from sam_backend.sam import decoder, image_side
+from sam_backend.sam.image_side import ImageSide
+from sam_backend.sam.model import CompiledSam
+from sam_backend.sam.types import Embedding, Image, Prompt
 from sam_backend.segmenter import Segmenter
 from sam_backend.served_model import model_folder
 from sam_backend.settings import Settings
@@ -117,6 +120,29 @@ def test_a_new_click_costs_one_decode_and_a_replay_gives_the_same_bytes(segmente
     assert len({(mask.bitmap.tobytes(), mask.low_res_logits.tobytes(), mask.score) for mask in masks}) == 1
 
 
+@pytest.mark.parametrize(("budget", "made"), [(2**27, 2), (0, 12)], ids=["kept", "forgotten"])
+def test_what_an_image_is_before_any_prompt_is_made_once_and_never_taken_for_anothers(
+    segmenter: Segmenter, monkeypatch: pytest.MonkeyPatch, budget: int, made: int
+) -> None:
+    """Clicks on two images in turn; the answers are those of a decoder that keeps nothing."""
+    prepared = []
+
+    def prepare(model: CompiledSam, embedding: Embedding) -> ImageSide:
+        prepared.append(embedding)
+        return image_side.prepare(model, embedding)
+
+    monkeypatch.setattr("sam_backend.steps.image_side", SimpleNamespace(prepare=prepare))
+    monkeypatch.setattr("sam_backend.steps._SIDES_BUDGET", budget)
+    monkeypatch.setattr("sam_backend.steps._ANSWERS_BUDGET", 0)
+    fresh, images = Segmenter(Settings(chain=False)), (picture(30), picture(31, 200, 90))
+    for count in (1, 2, 3, 1, 2, 3):
+        for image in images:
+            (mask,) = fresh.segment(image, until(count))
+            answer = decoder.decode(segmenter.load(), segmenter.embed(image), until(count))
+            assert any(mask.low_res_logits.tobytes() == logits.tobytes() for logits in answer.logits)
+    assert len(prepared) == made
+
+
 def test_a_removed_click_is_as_if_it_had_never_been(segmenter: Segmenter) -> None:
     image = picture(22)
     (first,) = segmenter.segment(image, until(1))
@@ -196,7 +222,7 @@ def test_what_openvino_refuses_is_a_named_error(segmenter: Segmenter) -> None:
 
 def test_graphs_that_are_no_sam_are_a_named_error(tmp_path: Path) -> None:
     folder = Path(shutil.copytree(model_folder(Settings()), tmp_path / "other"))
-    xml = folder / "decoder.xml"
+    xml = folder / "upscaling.xml"
     text = xml.read_text()
     assert "low_res_masks" in text
     xml.write_text(text.replace("low_res_masks", "something_else"))

@@ -37,5 +37,5 @@ def predict_masks(
     places = pe.flatten(2).transpose(1, 2).contiguous()
     tokens, image = folding.transform(decoder.transformer, image, places, tokens)
     weights = folding.mask_weights(decoder, tokens[:, 1:][:, masks], masks)
-    logits = folding.draw(decoder.output_upscaling, weights, image, (e, e))
+    logits = folding.draw(decoder.output_upscaling, weights, image.unflatten(1, (e, e)))
     return logits, decoder.iou_prediction_head(tokens[:, 0])

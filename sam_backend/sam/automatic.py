@@ -137,11 +137,15 @@ def _in_view(scene: Scene, decode: Decode, grid: NDArray[np.float64]) -> tuple[l
         answers = decode(batch)
         hopes = is_likely(answers.iou_predictions, scene.parameters)
         likely += int(hopes.sum())
-        for index, logits in answers.draw(np.asarray(hopes.any(1) | guide.learns)):
+        seen = np.asarray(hopes.any(1) | guide.doubts(answers.iou_predictions))
+        for index, logits in answers.draw(seen):
             ious = answers.iou_predictions[index]
             good = propose(scene, batch[index], logits, ious)
-            guide.learn(logits, ious, found=bool(good))
+            guide.learn_from(logits, ious, found=bool(good))
             proposals += good
+        if guide.cells:
+            for _, cells in answers.sample(~seen, *guide.cells):
+                guide.learn(cells)
     counts = np.array([guide.decoded, 3 * guide.decoded - likely, likely - len(proposals)])
     if not proposals:
         return [], counts

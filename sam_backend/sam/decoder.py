@@ -1,4 +1,8 @@
-"""Embedding and prompt → low-resolution masks."""
+"""Embedding and prompt → low-resolution masks.
+
+`image` has been inferred once for all prompts of an image, and `mask` is where one is refined (see `image_side.py`);
+then `prompts` finds out all but the pixels, and `upscaling` draws them.
+"""
 
 from dataclasses import dataclass
 
@@ -7,6 +11,7 @@ from numpy.typing import NDArray
 
 from sam_backend.errors import PromptError
 from sam_backend.sam import geometry
+from sam_backend.sam.image_side import ImageSide, prepare, refine
 from sam_backend.sam.model import CompiledSam, infer
 from sam_backend.sam.types import Embedding, Prompt
 
@@ -32,22 +37,27 @@ class LowResMasks:
         return self.logits.nbytes + self.iou_predictions.nbytes
 
 
-def decode(model: CompiledSam, embedding: Embedding, prompt: Prompt) -> LowResMasks:
+def decode(
+    model: CompiledSam, embedding: Embedding, prompt: Prompt, image_side: ImageSide | None = None
+) -> LowResMasks:
     """Decode one prompt.
+
+    Args:
+        model: shared by all threads.
+        embedding: the image's.
+        prompt: what is asked.
+        image_side: of this embedding; prepared here if None.
 
     Raises:
         PromptError: a coordinate is not finite, there are two boxes, or `mask_input` has another model's size.
         ModelError: OpenVINO failed.
     """
-    point_coords, point_labels = _as_points(prompt, embedding)
-    request = model.decoder_request()
-    inputs = {
-        "image_embeddings": embedding.features["image_embeddings"],
-        "point_coords": point_coords[None],
-        "point_labels": point_labels[None],
-        **_as_mask(prompt, model.info.low_res_size),
-    }
-    infer(request, inputs)
+    coords, labels = _as_points(prompt, embedding)
+    side = image_side or prepare(model, embedding)
+    if prompt.mask_input is not None:
+        side = refine(model, side, prompt.mask_input)
+    request = model.decoder_requests().decoder
+    infer(request, {**side.tensors, "point_coords": coords[None], "point_labels": labels[None]})
     # The request's buffers belong to the next inference of this thread: copy.
     logits = request.get_tensor("low_res_masks").data[0].astype(np.float32)
     logits.flags.writeable = False
@@ -67,14 +77,3 @@ def _as_points(prompt: Prompt, embedding: Embedding) -> tuple[NDArray[np.float32
         return scaled, np.array([*prompt.point_labels, *BOX_LABELS], np.float32)
     padding = np.zeros((1, 2), np.float32)
     return np.concatenate([scaled, padding]), np.array([*prompt.point_labels, PADDING_LABEL], np.float32)
-
-
-def _as_mask(prompt: Prompt, low_res_size: tuple[int, int]) -> dict[str, NDArray[np.float32]]:
-    if prompt.mask_input is None:
-        return {
-            "mask_input": np.zeros((1, 1, *low_res_size), np.float32),
-            "has_mask_input": np.zeros(1, np.float32),
-        }
-    if prompt.mask_input.shape != (1, *low_res_size):
-        raise PromptError(f"mask_input has shape {prompt.mask_input.shape}, this model's is {(1, *low_res_size)}.")
-    return {"mask_input": prompt.mask_input[None], "has_mask_input": np.ones(1, np.float32)}

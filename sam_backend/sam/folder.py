@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sam_backend.errors import ModelFolderError
 
-PARTS = {"encoder": "encoder", "decoder": "decoder", "points": "decoder", "upscaling": "decoder"}
+PARTS = {"encoder": "encoder", "image": "decoder", "mask": "decoder", "prompts": "decoder", "upscaling": "decoder"}
 """Each part of a model, `<part>.xml`, and whose weights it reads: `<half>.bin`.
 
-The last two are the decoder in two pieces, for everything mode; `points.py` says why.
+All but the first are the decoder; `decoder.py` says what each does.
 """
 
 EXPORT_AGAIN = "Export the model again: python -m model_export export --help."

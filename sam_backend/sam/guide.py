@@ -41,11 +41,6 @@ class Guide:
         self._order = grids.scattered(grid) if self._guided else np.arange(len(grid))
         self.decoded = 0
 
-    @property
-    def learns(self) -> bool:
-        """Whether it wants to see every point's masks."""
-        return self._guided
-
     def batches(self) -> Iterator[NDArray[np.float64]]:
         """Points (B, 2); what is learned between two batches counts for the second."""
         size = self._scene.parameters.points_per_batch
@@ -55,8 +50,21 @@ class Guide:
             self.decoded += len(batch)
             yield self._points[batch]
 
-    def learn(self, logits: NDArray[np.float32], iou_predictions: NDArray[np.float32], *, found: bool) -> None:
-        """Note what a point was answered; nothing unless it `learns`.
+    @property
+    def cells(self) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+        """Rows and columns (N,) of the decoder's grid whose logits it learns from; None when it learns nothing."""
+        return (self._rows, self._columns) if self._guided else None
+
+    def doubts(self, iou_predictions: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Of which points (B,) it must see all logits to judge them, by the predicted IoUs (B, 3)."""
+        return np.asarray(self._guided & self._promising(iou_predictions).any(1))
+
+    def learn(self, cells: NDArray[np.float32]) -> None:
+        """Note what a point without a good or nearly good mask was answered: logits (3, N) in the `cells`."""
+        self._explained += (cells > self._scene.info.mask_threshold).all(0)
+
+    def learn_from(self, logits: NDArray[np.float32], iou_predictions: NDArray[np.float32], *, found: bool) -> None:
+        """Note what a point was answered; nothing unless it learns.
 
         Args:
             logits: float32 (3, h, w), masks 1 to 3.
@@ -64,13 +72,15 @@ class Guide:
             found: whether one of them passed the filters.
         """
         if self._guided and (found or not self._is_nearly_good(logits, iou_predictions)):
-            on_all = (logits[:, self._rows, self._columns] > self._scene.info.mask_threshold).all(0)
-            self._explained += on_all
+            self.learn(logits[:, self._rows, self._columns])
+
+    def _promising(self, iou_predictions: NDArray[np.float32]) -> NDArray[np.bool_]:
+        return iou_predictions > NEARLY * self._scene.parameters.pred_iou_thresh
 
     def _is_nearly_good(self, logits: NDArray[np.float32], iou_predictions: NDArray[np.float32]) -> bool:
         parameters = self._scene.parameters
         height, width = self._scene.shown
         threshold, offset = self._scene.info.mask_threshold, parameters.stability_score_offset
-        promising = logits[iou_predictions > NEARLY * parameters.pred_iou_thresh, :height, :width]
+        promising = logits[self._promising(iou_predictions), :height, :width]
         least = parameters.stability_score_thresh - NEARLY_STABLE
         return any(masks.stability_score(shown, threshold, offset) >= least for shown in promising)

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sam_backend.errors import ModelError
@@ -12,20 +13,26 @@ from sam_backend.sam.turns import Request
 if TYPE_CHECKING:
     import openvino
 
+SIDE = ("image_tokens", "image_keys", "image_values", "image_queries")
+REFINED_SIDE = ("refined_tokens", "refined_keys", "refined_values", "refined_queries")
 PORTS = {
     "encoder": {"image", "input_size", "image_embeddings"},
-    "decoder": {
-        "image_embeddings",
-        "point_coords",
-        "point_labels",
-        "mask_input",
-        "has_mask_input",
-        "low_res_masks",
-        "iou_predictions",
-    },
-    "points": {"image_embeddings", "point_coords", "image_tokens", "mask_weights", "iou_predictions"},
-    "upscaling": {"image_tokens", "mask_weights", "low_res_masks"},
+    "image": {"image_embeddings", *SIDE},
+    "mask": {"mask_input", *SIDE, *REFINED_SIDE},
+    "prompts": {*SIDE, "point_coords", "point_labels", "prompted_tokens", "mask_weights", "iou_predictions"},
+    "upscaling": {"prompted_tokens", "mask_weights", "low_res_masks"},
 }
+DECODER = "decoder"
+"""`prompts` and `upscaling` in one, for clicks: they draw what they asked for at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderRequests:
+    """Requests for what a click needs."""
+
+    image: "openvino.InferRequest"
+    mask: "openvino.InferRequest"
+    decoder: "openvino.InferRequest"
 
 
 class CompiledSam:
@@ -33,7 +40,7 @@ class CompiledSam:
 
     Args:
         info: the folder's description.
-        compile_part: compiles one of `folder.PARTS`. What everything mode needs is compiled when it is first asked for.
+        compile_part: compiles one of `folder.PARTS`, or `DECODER`. What batches need is compiled when it is asked for.
 
     Raises:
         ModelError: OpenVINO refused, or the graphs are not those of a SAM.
@@ -41,7 +48,8 @@ class CompiledSam:
 
     def __init__(self, info: ModelInfo, compile_part: "Callable[[str], openvino.CompiledModel]") -> None:
         self.info = info
-        self._encoder, self._decoder = compile_part("encoder"), compile_part("decoder")
+        self._encoder = compile_part("encoder")
+        self._decoder = [compile_part(part) for part in ("image", "mask", DECODER)]
         self._pieces: tuple[openvino.CompiledModel, ...] = ()
         self._compile = compile_part
         self._compiling = threading.Lock()
@@ -51,31 +59,31 @@ class CompiledSam:
         """A fresh request: an encode is long beside making one."""
         return self._encoder.create_infer_request()
 
-    def decoder_request(self) -> "openvino.InferRequest":
-        """This thread's own request; its outputs are overwritten by the next inference of the same thread."""
-        request: openvino.InferRequest | None = getattr(self._local, "decoder", None)
-        if request is None:
-            request = self._local.decoder = self._decoder.create_infer_request()
-        return request
+    def decoder_requests(self) -> DecoderRequests:
+        """This thread's own requests; their outputs are overwritten by the next inference of the same thread."""
+        requests: DecoderRequests | None = getattr(self._local, "decoder", None)
+        if requests is None:
+            requests = self._local.decoder = DecoderRequests(*(part.create_infer_request() for part in self._decoder))
+        return requests
 
     def points_requests(self) -> "tuple[openvino.InferRequest, openvino.InferRequest]":
-        """Fresh requests for the two pieces of the decoder, `points` and `upscaling`.
+        """Fresh requests for `prompts` and `upscaling`, for batches: their memory is not that of clicks.
 
         Raises:
             ModelError: as for the class.
         """
         with self._compiling:
             if not self._pieces:
-                self._pieces = (self._compile("points"), self._compile("upscaling"))
-        points, upscaling = (piece.create_infer_request() for piece in self._pieces)
-        return points, upscaling
+                self._pieces = (self._compile("prompts"), self._compile("upscaling"))
+        prompts, upscaling = (piece.create_infer_request() for piece in self._pieces)
+        return prompts, upscaling
 
     def rest_encoder(self) -> None:
         """Give back what the encoder's last inference left allocated, unless it is at work: vit_b's is 0.9 GB."""
         _rest(self._encoder)
 
     def rest_points(self) -> None:
-        """The same for both pieces of the decoder."""
+        """The same for the parts that decode batches."""
         for piece in self._pieces:
             _rest(piece)
 
@@ -104,15 +112,18 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
         options["INFERENCE_NUM_THREADS"] = str(inference_threads)
     core = openvino.Core()
 
+    def read(part: str) -> openvino.Model:
+        model = core.read_model(info.folder / f"{part}.xml", info.weights(part))
+        _check_ports(info, part, {name for port in (*model.inputs, *model.outputs) for name in port.names})
+        return model
+
     def compile_part(part: str) -> openvino.CompiledModel:
         try:
-            model = core.read_model(info.folder / f"{part}.xml", info.weights(part))
-            compiled = core.compile_model(model, device_of(part, device), options)
+            model = _joined(read("prompts"), read("upscaling")) if part == DECODER else read(part)
+            return core.compile_model(model, device_of(part, device), options)
         except RuntimeError as error:
             reason = f"OpenVINO could not load {info.folder} on {device}: {_cause(error)}"
             raise ModelError(reason, EXPORT_AGAIN) from error
-        _check_ports(info, part, {port.any_name for port in (*compiled.inputs, *compiled.outputs)})
-        return compiled
 
     return CompiledSam(info, compile_part)
 
@@ -120,6 +131,18 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
 def device_of(part: str, device: str) -> str:
     """Where a part runs. An NPU takes static shapes alone: it gets the encoder; the decoder's parts run on the CPU."""
     return "CPU" if device.startswith("NPU") and part != "encoder" else device
+
+
+def _joined(prompts: "openvino.Model", upscaling: "openvino.Model") -> "openvino.Model":
+    """Both as one graph: the second's inputs are the first's outputs of the same names."""
+    import openvino
+
+    for given in upscaling.inputs:
+        made = prompts.output(given.any_name).node.input_value(0)
+        for reader in given.get_target_inputs():
+            reader.replace_source_output(made)
+    results = [upscaling.output("low_res_masks").node, prompts.output("iou_predictions").node]
+    return openvino.Model(results, prompts.get_parameters(), DECODER)
 
 
 def infer(request: "openvino.InferRequest | Request", inputs: dict[str, Any]) -> None:

@@ -17,6 +17,7 @@ from model_export.architectures import REGISTRY, Architecture
 from model_export.pipeline import Order
 from model_export.weights import Weights
 from model_export.without_torchvision import import_segment_anything
+from sam_backend.sam.folder import PARTS
 
 IMAGE_SIZE, PATCH, DIM = 128, 16, 32
 
@@ -81,7 +82,8 @@ def spoiled(exported: Path, tmp_path: Path) -> Callable[[str], Path]:
 
     def spoil(half: str) -> Path:
         folder = Path(shutil.copytree(exported, tmp_path / "spoiled"))
-        constants = ET.parse(folder / f"{half}.xml").getroot().iter("data")
+        part = next(part for part, weights in PARTS.items() if weights == half)
+        constants = ET.parse(folder / f"{part}.xml").getroot().iter("data")
         largest = max((data for data in constants if data.get("element_type") == "f32"), key=_nbytes)
         content = np.fromfile(folder / f"{half}.bin", np.uint8)
         start = int(largest.attrib["offset"])

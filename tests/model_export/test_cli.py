@@ -101,7 +101,7 @@ def test_a_terminated_export_leaves_nothing(tmp_path: Path) -> None:
         assert process.stderr is not None
         for line in process.stderr:
             if line.startswith("[3/5]"):
-                assert list(tmp_path.glob(".builtin.*.partial/decoder.xml"))
+                assert list(tmp_path.glob(".builtin.*.partial/prompts.xml"))
                 process.send_signal(signal.SIGTERM)
         assert process.wait() == 1
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from model_export.modules import Decoder, Encoder
+from model_export.modules import Encoder, ImageSide, PromptSide, Upscaling
 from sam_backend.sam.folder import PARTS
 
 SIZE = 128
@@ -67,48 +67,50 @@ def test_normalization_and_padding_are_inside_the_graph(
 
 @pytest.mark.parametrize("count", [1, 2, 7])
 @pytest.mark.parametrize("batch", [1, 3, 64])
-@pytest.mark.parametrize("masks", ["none", "one for all", "one each"])
+@pytest.mark.parametrize("masked", [False, True])
 def test_batch_and_points_are_dynamic(
-    tiny_sam: Any, compiled: dict[str, openvino.CompiledModel], count: int, batch: int, masks: str
+    tiny_sam: Any, compiled: dict[str, openvino.CompiledModel], count: int, batch: int, *, masked: bool
 ) -> None:
     generator = np.random.default_rng([count, batch])
     points = generator.uniform(0, SIZE, (batch, count, 2)).astype(np.float32)
     labels = generator.integers(0, 2, (batch, count)).astype(np.float32)
-    rows = batch if masks == "one each" else 1
-    mask = generator.normal(0, 5, (rows, 1, 32, 32)).astype(np.float32)
+    mask = generator.normal(0, 5, (1, 1, 32, 32)).astype(np.float32)
     embedding = embed(tiny_sam, picture(100, 128))
     prompts = (torch.from_numpy(points), torch.from_numpy(labels))
-    # Where all share a mask, segment-anything must be given it once for each.
-    given = None if masks == "none" else torch.from_numpy(np.broadcast_to(mask, (batch, 1, 32, 32)).copy())
+    # All share a mask; segment-anything must be given it once for each.
+    given = torch.from_numpy(np.broadcast_to(mask, (batch, 1, 32, 32)).copy()) if masked else None
     expected = decode(tiny_sam, embedding, prompts, mask=given)
 
-    question = {
-        "image_embeddings": embedding.numpy(),
-        "point_coords": np.concatenate([points, np.zeros((batch, 1, 2), np.float32)], axis=1),
-        "point_labels": np.concatenate([labels, np.full((batch, 1), -1, np.float32)], axis=1),
-        "mask_input": mask,
-        "has_mask_input": np.full(rows, masks != "none", np.float32),
-    }
-    found = compiled["decoder"](question)
-    assert found["low_res_masks"].shape == (batch, 4, 32, 32)
-    assert relative(expected[0], found["low_res_masks"]) < SAME
+    side = [*compiled["image"]([embedding.numpy()]).values()]
+    if masked:
+        side = [*compiled["mask"]([*side, mask]).values()]
+    coords = np.concatenate([points, np.zeros((batch, 1, 2), np.float32)], axis=1)
+    found = compiled["prompts"]([*side, coords, np.pad(labels, ((0, 0), (0, 1)), constant_values=-1)])
+    drawn = compiled["upscaling"]([found["prompted_tokens"], found["mask_weights"]])["low_res_masks"]
+    assert drawn.shape == (batch, 4, 32, 32)
+    assert relative(expected[0], drawn) < SAME
     assert relative(expected[1], found["iou_predictions"]) < SAME
 
 
-@pytest.mark.parametrize("batch", [1, 5, 64])
-def test_the_decoder_in_two_pieces_answers_points_as_the_whole_does(
-    tiny_sam: Any, compiled: dict[str, openvino.CompiledModel], batch: int
+@pytest.mark.parametrize("masks", [1, 3])
+def test_some_masks_of_some_prompts_are_drawn_and_some_rows_and_columns_of_them(
+    compiled: dict[str, openvino.CompiledModel], masks: int
 ) -> None:
-    """Masks 1 to 3 of single points; a mask can be drawn for some of them alone."""
-    points = np.random.default_rng(batch).uniform(0, SIZE, (batch, 2)).astype(np.float32)
-    embedding = embed(tiny_sam, picture(100, 128))
-    masks, scores = decode(tiny_sam, embedding, (torch.from_numpy(points[:, None]), torch.ones(batch, 1)))
-    found = compiled["points"]([embedding.numpy(), points])
-    assert relative(scores[:, 1:], found["iou_predictions"]) < SAME
-    for some in (slice(None), slice(batch - 1, batch)):
-        drawn = compiled["upscaling"]([found["image_tokens"][some], found["mask_weights"][some]])["low_res_masks"]
-        assert drawn.shape == masks[some, 1:].shape
-        assert relative(masks[some, 1:], drawn) < SAME
+    generator = np.random.default_rng(masks)
+    tokens = generator.normal(size=(5, 8, 8, 32)).astype(np.float32)
+    weights = generator.normal(size=(5, 4, 4)).astype(np.float32)
+
+    def draw(tokens: Floats, weights: Floats) -> Floats:
+        drawn: Floats = compiled["upscaling"]([np.ascontiguousarray(tokens), np.ascontiguousarray(weights)])[0]
+        return drawn
+
+    whole = draw(tokens, weights)
+    some = draw(tokens[2:4], weights[2:4, -masks:])
+    assert relative(whole[2:4, -masks:], some) < SAME
+    rows, columns = np.array([1, 2, 7]), np.array([0, 5])
+    part = draw(tokens[:, rows[:, None], columns], weights)
+    cells = whole.reshape(5, 4, 8, 4, 8, 4)[:, :, rows][:, :, :, :, columns]
+    assert relative(cells.reshape(part.shape), part) < SAME
 
 
 def test_a_box_is_its_two_corners(tiny_sam: Any) -> None:
@@ -116,9 +118,9 @@ def test_a_box_is_its_two_corners(tiny_sam: Any) -> None:
     points = (torch.tensor([[[33.3, 44.4]]]), torch.tensor([[0.0]]))
     coords = torch.cat([points[0], box.reshape(1, 2, 2)], dim=1)
     with torch.no_grad():
-        found = Decoder(tiny_sam)(
-            embedding, coords, torch.tensor([[0.0, 2.0, 3.0]]), torch.zeros(1, 1, 32, 32), torch.zeros(1)
-        )
+        side = ImageSide(tiny_sam)(embedding)
+        tokens, weights, scores = PromptSide(tiny_sam)(*side, coords, torch.tensor([[0.0, 2.0, 3.0]]))
+        found = Upscaling(tiny_sam)(tokens, weights), scores
     for expected, value in zip(decode(tiny_sam, embedding, points, box), found, strict=True):
         assert relative(expected, value.numpy()) < 1e-6
 
@@ -129,22 +131,16 @@ def test_the_ports_have_the_names_and_types_of_the_contract(compiled: dict[str, 
 
     assert ports(compiled["encoder"].inputs) == {"image": ("u8", "[1,128,128,3]"), "input_size": ("i64", "[2]")}
     assert ports(compiled["encoder"].outputs) == {"image_embeddings": ("f32", "[1,32,8,8]")}
-    assert ports(compiled["decoder"].inputs) == {
-        "image_embeddings": ("f32", "[1,32,8,8]"),
-        "point_coords": ("f32", "[?,?,2]"),
-        "point_labels": ("f32", "[?,?]"),
-        "mask_input": ("f32", "[?,1,32,32]"),
-        "has_mask_input": ("f32", "[?]"),
-    }
-    assert ports(compiled["decoder"].outputs) == {
-        "low_res_masks": ("f32", "[?,4,32,32]"),
-        "iou_predictions": ("f32", "[?,4]"),
-    }
-    assert ports(compiled["points"].inputs) == {
-        "image_embeddings": ("f32", "[1,32,8,8]"),
-        "point_coords": ("f32", "[?,2]"),
-    }
-    between = {"image_tokens": ("f32", "[?,64,32]"), "mask_weights": ("f32", "[?,3,4]")}
-    assert ports(compiled["points"].outputs) == {**between, "iou_predictions": ("f32", "[?,3]")}
-    assert ports(compiled["upscaling"].inputs) == {**between, "mask_weights": ("f32", "[?,?,4]")}
-    assert ports(compiled["upscaling"].outputs) == {"low_res_masks": ("f32", "[?,?,32,32]")}
+    side = {"tokens": "[1,64,32]", "keys": "[1,4,4,64]", "values": "[1,4,4,64]", "queries": "[1,4,4,64]"}
+    image = {f"image_{name}": ("f32", shape) for name, shape in side.items()}
+    assert ports(compiled["image"].inputs) == {"image_embeddings": ("f32", "[1,32,8,8]")}
+    assert ports(compiled["image"].outputs) == image
+    assert ports(compiled["mask"].inputs) == {**image, "mask_input": ("f32", "[1,1,32,32]")}
+    assert ports(compiled["mask"].outputs) == {f"refined_{name}": ("f32", shape) for name, shape in side.items()}
+    points = {"point_coords": ("f32", "[?,?,2]"), "point_labels": ("f32", "[?,?]")}
+    assert ports(compiled["prompts"].inputs) == {**image, **points}
+    between = {"prompted_tokens": ("f32", "[?,8,8,32]"), "mask_weights": ("f32", "[?,4,4]")}
+    assert ports(compiled["prompts"].outputs) == {**between, "iou_predictions": ("f32", "[?,4]")}
+    drawn = {"prompted_tokens": ("f32", "[?,?,?,32]"), "mask_weights": ("f32", "[?,?,4]")}
+    assert ports(compiled["upscaling"].inputs) == drawn
+    assert ports(compiled["upscaling"].outputs) == {"low_res_masks": ("f32", "[?,?,?,?]")}

@@ -28,7 +28,7 @@ from model_export.errors import (
 from model_export.pipeline import Order
 from model_export.weights import Weights
 
-PARTS = ("decoder", "encoder", "points", "upscaling")
+PARTS = ("encoder", "image", "mask", "prompts", "upscaling")
 FILES = sorted(["model.json", "decoder.bin", "encoder.bin", *(f"{part}.xml" for part in PARTS)])
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -237,9 +237,9 @@ def test_a_changed_weight_is_found(spoiled: Callable[[str], Path], half: str) ->
 def test_a_half_of_another_export_is_found(exported: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(exported, tmp_path / "tiny"))
     pipeline.export(Order("tiny", Weights(seed=2), "tiny", tmp_path / "other", compare=False), quietly)
-    for name in ("decoder.xml", "decoder.bin"):
+    for name in ("prompts.xml", "decoder.bin"):
         shutil.copy(tmp_path / "other" / name, copy / name)
-    with pytest.raises(ModelFolderError, match=r"decoder\.xml is of another export"):
+    with pytest.raises(ModelFolderError, match=r"prompts\.xml is of another export"):
         pipeline.verify_folder(copy, Weights(), quietly)
 
 
@@ -247,7 +247,7 @@ def test_a_half_of_another_export_is_found(exported: Path, tmp_path: Path) -> No
 def test_a_missing_file_is_named(exported: Path, tmp_path: Path, name: str) -> None:
     copy = Path(shutil.copytree(exported, tmp_path / "tiny"))
     (copy / name).unlink()
-    with pytest.raises(ModelFolderError, match=r"model\.json|encoder|decoder|points|upscaling") as error:
+    with pytest.raises(ModelFolderError, match=r"model\.json|encoder|decoder|image|mask|prompts|upscaling") as error:
         pipeline.verify_folder(copy, Weights(), quietly)
     assert "\n" not in str(error.value)
 

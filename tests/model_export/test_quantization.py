@@ -251,7 +251,7 @@ def test_it_warns_where_int8_is_slower(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_nncf_is_quiet_and_whoever_listens_to_it_keeps_its_level() -> None:
-    """pytest's own handlers do, and every later test reads them."""
+    """So do pytest's own handlers, which every later test reads."""
     logger, listener = logging.getLogger("nncf"), logging.NullHandler(logging.INFO)
     logger.addHandler(listener)
     import_nncf()

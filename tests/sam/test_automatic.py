@@ -56,7 +56,11 @@ def decode(view: View, things: Sequence[Thing], points: NDArray[np.float64]) -> 
         for index, thing in enumerate((hit + 2 * hit[-1:])[:3]):
             logits[number, index] = drawn.box(view.image.original_size, *(np.array(thing.box) - offset))
             ious[number, index] = thing.iou
-    return Answers(ious, lambda wanted: ((int(index), logits[index]) for index in np.flatnonzero(wanted)))
+    return Answers(
+        ious,
+        lambda wanted: ((int(index), logits[index]) for index in np.flatnonzero(wanted)),
+        lambda wanted, *cells: ((int(index), logits[index][..., *cells]) for index in np.flatnonzero(wanted)),
+    )
 
 
 SIZE = (256, 256)

@@ -43,7 +43,7 @@ def test_the_full_grid_learns_nothing() -> None:
     full = guide(4, points_per_batch=2)
     for batch in full.batches():
         for _ in batch:
-            full.learn(three(ALL, ALL, ALL), GOOD, found=True)
+            full.learn_from(three(ALL, ALL, ALL), GOOD, found=True)
     assert full.decoded == 16
 
 
@@ -55,7 +55,7 @@ def test_where_nothing_is_explained_each_point_is_asked_once(a_side: int, *, gui
     for batch in asked.batches():
         points += batch.tolist()
         for _ in batch:
-            asked.learn(NOWHERE, GOOD, found=True)
+            asked.learn_from(NOWHERE, GOOD, found=True)
     assert sorted(points) == sorted((grids.regular(a_side) * SIZE[::-1]).tolist())
     assert asked.decoded == a_side**2
 
@@ -73,7 +73,7 @@ def points_after(answers: list[tuple[NDArray[np.float32], NDArray[np.float32], b
     batches = asked.batches()
     next(batches)
     for logits, ious, found in answers:
-        asked.learn(logits, ious, found=found)
+        asked.learn_from(logits, ious, found=found)
     return np.concatenate([np.zeros((0, 2)), *batches])
 
 
@@ -95,6 +95,24 @@ def test_a_point_without_a_good_mask_explains_others_too() -> None:
 def test_a_point_whose_masks_are_nearly_good_explains_nothing() -> None:
     nearly = np.array([0.1, 0.8, 0.1], np.float32)
     assert len(points_after([(three(ALL, ALL, ALL), nearly, False)] * 2)) == 62
+
+
+def test_only_points_with_a_promising_mask_must_be_seen_whole() -> None:
+    ious = np.stack([BAD, GOOD, np.array([0.1, 0.8, 0.1]), np.full(3, np.nan)]).astype(np.float32)
+    assert guide(4, guided=True).doubts(ious).tolist() == [False, True, True, False]
+    assert not guide(4).doubts(ious).any()
+
+
+def test_the_other_points_cells_teach_the_same() -> None:
+    asked, other = guide(8, guided=True), guide(8, guided=True)
+    logits = three(LEFT, LEFT, ALL)
+    assert asked.cells
+    for _ in range(EXPLANATIONS):
+        asked.learn_from(logits, BAD, found=False)
+        other.learn(logits[..., *asked.cells])
+    assert np.array_equal(np.concatenate([*asked.batches()]), np.concatenate([*other.batches()]))
+    assert asked.decoded == 32
+    assert guide(8).cells is None
 
 
 def test_nearly_good_needs_stability_too() -> None:

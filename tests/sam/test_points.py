@@ -1,4 +1,4 @@
-"""Points of a grid, decoded in two pieces: each point's masks are its own, whichever of them are drawn."""
+"""Points of a grid, decoded in batches: each point's masks are its own, whichever of them are drawn."""
 
 import numpy as np
 import pytest
@@ -39,6 +39,21 @@ def test_each_point_gets_the_masks_that_a_click_there_gets(
         assert answers.iou_predictions[index] == pytest.approx(alone.iou_predictions[1:], abs=1e-4)
         if index in drawn:
             assert np.abs(drawn[index] - alone.logits[1:]).max() < 1e-3 * np.ptp(alone.logits)
+
+
+@pytest.mark.parametrize("a_side", [1, 7, 32])
+def test_a_sample_has_the_logits_that_are_drawn_there(segmenter: Segmenter, embedding: Embedding, a_side: int) -> None:
+    """Cells in the order in which they are asked, neighbors and repetitions included."""
+    side = 4 * embedding.features["image_embeddings"].shape[2]
+    rows, columns = np.random.default_rng(a_side).integers(0, side, (2, 3 * a_side))
+    answers = points.decoding(segmenter.load(), embedding)(POINTS)
+    wanted = np.arange(11) % 4 != 1
+    drawn = {index: logits[:, rows, columns] for index, logits in answers.draw(wanted)}
+    sampled = {index: logits.copy() for index, logits in answers.sample(wanted, rows, columns)}
+    assert list(sampled) == list(drawn)
+    for index, logits in drawn.items():
+        assert sampled[index].shape == (3, 3 * a_side)
+        assert np.abs(sampled[index] - logits).max() < 1e-4 * np.ptp(logits)
 
 
 def test_two_images_at_once_do_not_mix(segmenter: Segmenter, embedding: Embedding) -> None:
