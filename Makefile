@@ -20,7 +20,7 @@ BENCH := .venv-bench/.complete
 
 JSON ?= bench.json
 
-.PHONY: help run demo test e2e soak bench bench-short lint format docs clean browser
+.PHONY: help run demo test e2e soak bench bench-short lint format docs clean redis browser
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -28,7 +28,7 @@ help: ## list the targets
 run: $(SERVICE) ## start the backend on port 9090 (PORT=...) with the built-in model (SAM_MODEL=...)
 	@exec .venv/bin/sam-backend serve
 
-test: lint $(SERVICE) ## lint, check the types, and run every test but the browser's
+test: lint redis $(SERVICE) ## lint, check the types, and run every test but the browser's
 	BACKEND_BIN=.venv/bin/sam-backend .venv-test/bin/python -m pytest -n 2 --dist loadfile
 
 e2e: browser $(PROJECT) $(E2E) ## the tests with a real Label Studio and a real browser
@@ -101,6 +101,13 @@ $(BENCH): requirements.txt requirements-bench.txt requirements-export.txt requir
 	@.venv-bench/bin/pip install -q --no-deps -r requirements-bench.txt
 	@.venv-bench/bin/pip install -q --no-deps -e .
 	@touch $@
+
+redis:
+	@if ! command -v redis-server >/dev/null; then \
+		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+			echo "Installing Debian's redis-server."; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
+		else echo "redis-server is needed (Debian: sudo apt-get install redis-server)." >&2; exit 1; fi; fi
 
 browser:
 	@if ! { command -v chromium && command -v chromedriver; } >/dev/null; then \

@@ -1,4 +1,4 @@
-"""The command line: serve · segment · prelabel · warm."""
+"""The command line: serve · segment · prelabel · warm · doctor."""
 
 import sys
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from sam_backend import __version__, settings
+from sam_backend.doctor.cli import doctor
 from sam_backend.errors import SamBackendError, StartError
 from sam_backend.prelabel.cli import prelabel
 from sam_backend.prelabel.warm_cli import warm
@@ -89,6 +90,7 @@ def segment(
     click.echo(segment_file(settings.load(), image, (points, negatives, box), output, overlay))
 
 
+cli.add_command(doctor)
 cli.add_command(prelabel)
 cli.add_command(warm)
 

@@ -22,6 +22,8 @@
     │   └── ImageTimeoutError      the server was too slow                                     504
     ├── LabelStudioError           Label Studio cannot be had, or refuses its token            502
     │   └── RefusedError           Label Studio does not take this, but may take something else 502
+    ├── BusyError                  too many clicks wait already; nothing was done              503
+    ├── GoneError                  nobody waits for the answer any more; nothing was done      499
     ├── OutputError                a file cannot be written                                    500
     └── ModelError                 OpenVINO failed                                             500
 
@@ -151,6 +153,18 @@ class LabelStudioError(SamBackendError):
 
 class RefusedError(LabelStudioError):
     """Label Studio does not take this, but may take something else: a task was deleted, for one."""
+
+
+class BusyError(SamBackendError):
+    """Too many clicks wait already; nothing was done."""
+
+    status = 503
+
+
+class GoneError(SamBackendError):
+    """Nobody waits for the answer any more; nothing was done. The status is nginx's for it, and nobody's to read."""
+
+    status = 499
 
 
 class OutputError(SamBackendError):

@@ -30,6 +30,7 @@ CACHE_FAULTS = Counter(
     "sam_cache_faults", "Reads and writes that failed, and broken entries.", ["tier", "fault"], registry=REGISTRY
 )
 ERRORS = Counter("sam_errors", "Errors by name.", ["error"], registry=REGISTRY)
+CLICKS = Gauge("sam_clicks", "Clicks that are being answered or wait for it.", registry=REGISTRY)
 WARM_QUEUE = Gauge("sam_warm_queue", "Images that wait to be warmed.", registry=REGISTRY)
 AUTOMATIC_QUEUE = Gauge(
     "sam_automatic_queue", "Tasks that wait to be looked up or labeled in the background.", registry=REGISTRY
@@ -41,7 +42,7 @@ AUTOMATIC_TASKS = Counter("sam_automatic_tasks", "Tasks that automatic mode labe
 def stage(name: str) -> Iterator[None]:
     """Time a stage: for `/metrics`, and for the log line of the request that is being answered.
 
-    Stages: `fetch`, `decode_image`, `disk`, `encode`, `decode`, `upscale`, `rle`.
+    Stages: `fetch`, `decode_image`, `disk`, `redis`, `lease`, `encode`, `decode`, `upscale`, `rle`.
     """
     started = time.perf_counter()
     try:

@@ -87,6 +87,10 @@ class Segmenter:
         """Whether the image's embedding outlives this process: it is read and checked, nothing is computed."""
         return self._embeddings.is_stored(self._key(image))
 
+    def caches(self) -> dict[str, bool]:
+        """Where embeddings outlive this process or are shared, by name, and whether each can be reached now."""
+        return self._embeddings.reachable()
+
     def flush(self) -> None:
         """Wait until the embeddings so far are where `SAM_CACHE_DIR` wants them, or have failed to get there."""
         self._embeddings.flush()

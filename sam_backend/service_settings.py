@@ -52,6 +52,11 @@ class ServiceSettings(BaseModel):
         validation_alias="BASIC_AUTH_PASS",
         description="The password that belongs to `BASIC_AUTH_USER`.",
     )
+    protect_status: bool = Field(
+        False,
+        validation_alias="SAM_PROTECT_STATUS",
+        description="Ask for `BASIC_AUTH_USER` on `/health`, `/ready` and `/metrics` too; else anyone may read them.",
+    )
     host: str = Field(
         "127.0.0.1",
         validation_alias="SAM_HOST",
@@ -69,7 +74,14 @@ class ServiceSettings(BaseModel):
         ge=1,
         le=256,
         validation_alias="SAM_THREADS",
-        description="Requests that are answered at the same time.",
+        description="Clicks that are answered at the same time.",
+    )
+    click_queue: int = Field(
+        32,
+        ge=0,
+        le=1024,
+        validation_alias="SAM_CLICK_QUEUE",
+        description="Clicks that may wait for that; more are answered with 503 and `Retry-After` at once.",
     )
     model: str = Field(
         BUILTIN_MODEL,
@@ -118,6 +130,21 @@ class ServiceSettings(BaseModel):
         ByteSize(10 * 1024**3),
         validation_alias="SAM_DISK_CACHE",
         description="Disk space for embeddings in `SAM_CACHE_DIR`; those used longest ago go first.",
+    )
+    redis_url: SecretStr = Field(
+        SecretStr(""),
+        validation_alias="SAM_REDIS_URL",
+        description=(
+            "Redis (`redis://`, `rediss://`, `unix://`) through which replicas share embeddings: an image is encoded "
+            "once among all of them. While it is gone, each goes on alone. Empty: none."
+        ),
+    )
+    redis_seconds: int = Field(
+        7 * 86_400,
+        ge=60,
+        le=366 * 86_400,
+        validation_alias="SAM_REDIS_SECONDS",
+        description="Seconds for which Redis keeps an embedding after it was last asked for.",
     )
     warm_queue: int = Field(
         64,

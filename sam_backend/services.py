@@ -4,10 +4,10 @@ import atexit
 import functools
 import logging
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from sam_backend import logs, settings
+from sam_backend.clicks import Clicks
 from sam_backend.errors import ModelError, SamBackendError
 from sam_backend.joins import Joins
 from sam_backend.labelstudio.streams import Streams
@@ -65,8 +65,7 @@ class Services:
     Attributes:
         warmer: encodes the images of tasks that were opened.
         later: encodes those of tasks that may be opened next.
-        clicks: the threads that answer clicks, `SAM_THREADS` of them. They are not those that speak HTTP: however many
-            clicks wait for a model, an image or each other, /health and /setup are answered.
+        clicks: the threads that answer clicks, `SAM_THREADS` of them.
     """
 
     settings: Settings
@@ -79,12 +78,12 @@ class Services:
     labeler: Labeler
     joins: Joins
     recent: Recent
-    clicks: ThreadPoolExecutor
+    clicks: Clicks
     streams: Streams = field(default_factory=Streams)
 
     def close(self) -> None:
         """Stop what runs in the background."""
-        self.clicks.shutdown(wait=False, cancel_futures=True)
+        self.clicks.close()
         self.next_tasks.close()
         for background in (self.warmer, self.later):
             background.close(0)
@@ -108,7 +107,7 @@ def build(settings: Settings) -> Services:
         for urgency in (Urgency.OPENED, Urgency.LATER)
     )
     next_tasks = NextTasks(later.add, settings)
-    clicks = ThreadPoolExecutor(settings.threads, "click")
+    clicks = Clicks(settings.threads, settings.click_queue)
     joins = Joins(settings.join_seconds)
     labeler = Labeler(segmenter, pictures, settings)
     loader = Loader(segmenter)

@@ -62,12 +62,12 @@ def helps(*command_line: str) -> str:
 
 def test_every_subcommand_in_the_readme_has_its_help() -> None:
     named = readme_commands("sam-backend")
-    assert named == {"prelabel", "segment", "serve", "warm"}
+    assert named == {"doctor", "prelabel", "segment", "serve", "warm"}
     for subcommand in named:
         assert subcommand in helps(*command(), subcommand)
 
 
-@pytest.mark.parametrize("subcommand", ["prelabel", "segment", "warm"])
+@pytest.mark.parametrize("subcommand", ["doctor", "prelabel", "segment", "warm"])
 def test_every_option_in_the_readme_and_the_guide_is_known(subcommand: str) -> None:
     guide = (ROOT / "docs/automatic.md").read_text("utf-8")
     lines = re.findall(rf"sam-backend {subcommand} ([^#\n]*)", README + guide)

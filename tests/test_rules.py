@@ -65,11 +65,16 @@ def importable() -> list[str]:
 
 def environment_reads(path: Path) -> Iterator[str]:
     for node in ast.walk(parse(path)):
-        attribute = isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT
+        attribute = isinstance(node, ast.Attribute) and node.attr in ENVIRONMENT and not is_of_request(node.value)
         imported = isinstance(node, ast.ImportFrom) and any(alias.name in ENVIRONMENT for alias in node.names)
         if attribute or imported:
             assert isinstance(node, ast.expr | ast.stmt)
             yield where(path, node)
+
+
+def is_of_request(value: ast.expr) -> bool:
+    """WSGI's `request.environ` is the request's, not the process's."""
+    return isinstance(value, ast.Name) and value.id == "request"
 
 
 ENVIRONMENT = {"environ", "environb", "getenv", "getenvb", "putenv"}

@@ -70,6 +70,10 @@ class DiskCache:
         with contextlib.suppress(OSError):
             path.unlink()
 
+    def is_there(self) -> bool:
+        """Whether the folder can be read and written; a full disk is not looked for."""
+        return os.access(self._folder, os.R_OK | os.W_OK | os.X_OK)
+
     def _path(self, key: str) -> Path:
         name = hashlib.sha256(key.encode()).hexdigest()
         return self._folder / name[:2] / name

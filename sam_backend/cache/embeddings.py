@@ -6,6 +6,7 @@ from typing import Protocol
 
 from sam_backend.cache.disk import DiskCache
 from sam_backend.cache.memory import MemoryCache
+from sam_backend.cache.redis_store import RedisStore
 from sam_backend.cache.tiers import Store, Tiers
 from sam_backend.errors import SettingError
 from sam_backend.sam import geometry, packed
@@ -26,10 +27,10 @@ def key(digest: str, model: Sequence[str]) -> str:
 
 
 def open_tiers(settings: Settings) -> Tiers[Embedding]:
-    """Memory, and the folder that `SAM_CACHE_DIR` names, if it names one.
+    """Memory, the folder that `SAM_CACHE_DIR` names, and the Redis of `SAM_REDIS_URL`, if they name one.
 
     Raises:
-        SettingError: the folder cannot be made.
+        SettingError: the folder cannot be made, or the address is not one of Redis.
     """
     stores: list[Store[Embedding]] = []
     if settings.cache_dir is not None:
@@ -40,7 +41,31 @@ def open_tiers(settings: Settings) -> Tiers[Embedding]:
                 f"SAM_CACHE_DIR = {str(settings.cache_dir)!r}: the folder cannot be made: {error.strerror}.",
                 "Name one that can be written, or none.",
             ) from None
-    return Tiers(MemoryCache(settings.memory_cache), stores)
+    memory: MemoryCache[str, Embedding] = MemoryCache(settings.memory_cache)
+    redis = open_redis(settings)
+    if redis is None:
+        return Tiers(memory, stores)
+    return Tiers(memory, [*stores, Packed(redis)], redis.lease)
+
+
+def open_redis(settings: Settings) -> RedisStore | None:
+    """The Redis of `SAM_REDIS_URL`, which need not answer now; None if there is none.
+
+    Raises:
+        SettingError: the address is not one of Redis, or its library is not installed.
+    """
+    url = settings.redis_url.get_secret_value()
+    if not url:
+        return None
+    try:
+        return RedisStore(url, settings.redis_seconds)
+    except ValueError as error:  # it may name the address, which may have a password in it
+        reason = str(error).replace(url, "the address")
+        raise SettingError(
+            f"SAM_REDIS_URL is not an address of Redis: {reason}.", "Give redis://HOST:6379/0, rediss:// or unix://."
+        ) from None
+    except ModuleNotFoundError:
+        raise SettingError("SAM_REDIS_URL needs Redis' library.", "Run: pip install redis.") from None
 
 
 class Bytes(Protocol):
@@ -56,6 +81,9 @@ class Bytes(Protocol):
 
     def discard(self, key: str, cause: object) -> None:
         """Remove an entry."""
+
+    def is_there(self) -> bool:
+        """Whether it takes and gives values now."""
 
 
 class Packed:
@@ -79,3 +107,7 @@ class Packed:
     def put(self, key: str, value: Embedding) -> None:
         """Keep the embedding if possible."""
         self._store.put(key, packed.pack(value))
+
+    def is_there(self) -> bool:
+        """Whether the store takes and gives values now."""
+        return self._store.is_there()

@@ -1,7 +1,8 @@
 """Tiers: memory, then the stores that outlive the process, the quickest first.
 
 What is found further down is put into all that stand above. Memory is asked and filled in line; the stores are asked
-in line and filled aside, so that nobody who waits for a value waits for a disk to take it.
+in line and filled aside, so that nobody who waits for a value waits for a disk to take it. Where replicas share a
+store, one of them has the lease to make a value, and the others find it there.
 """
 
 import functools
@@ -30,13 +31,35 @@ class Store(Protocol[Value]):
     def put(self, key: str, value: Value) -> None:
         """Keep the value if possible."""
 
+    def is_there(self) -> bool:
+        """Whether it takes and gives values now."""
+
+
+class Lease(Protocol):
+    """The right to make a value."""
+
+    def release(self) -> None:
+        """Let the next one have it; only the first call counts."""
+
 
 class Tiers(Generic[Value]):
-    """Values by key. Threads share it."""
+    """Values by key. Threads share it.
 
-    def __init__(self, memory: MemoryCache[str, Value], stores: Sequence[Store[Value]] = ()) -> None:
+    Args:
+        memory: the first tier.
+        stores: those below.
+        lease: waits for the right to make a key's value, while another replica may make it; None: go on without.
+    """
+
+    def __init__(
+        self,
+        memory: MemoryCache[str, Value],
+        stores: Sequence[Store[Value]] = (),
+        lease: Callable[[str], Lease | None] = lambda _: None,
+    ) -> None:
         self._memory = memory
         self._stores = tuple(stores)
+        self._lease = lease
         self._flights: SingleFlight[str, Value] = SingleFlight()
         self._aside = Aside("cache", _MOST_WAITING)
         self._faults = {store.name: Faults(store.name) for store in stores}
@@ -53,6 +76,10 @@ class Tiers(Generic[Value]):
         """Whether a tier that outlives this process has the value, whole; memory stays as it is."""
         return any(store.get(key) is not None for store in self._stores)
 
+    def reachable(self) -> dict[str, bool]:
+        """By the stores' names, whether they take and give values now."""
+        return {store.name: store.is_there() for store in self._stores}
+
     def flush(self) -> None:
         """Wait until each store was given what was found or made so far."""
         self._aside.flush()
@@ -68,7 +95,22 @@ class Tiers(Generic[Value]):
             metrics.count_cache(hit=value is not None, tier=store.name)
             if value is not None:
                 return self._put(key, value, self._stores[:index])
-        return self._put(key, make(), self._stores)
+        return self._make(key, make)
+
+    def _make(self, key: str, make: Callable[[], Value]) -> Value:
+        with metrics.stage("lease"):
+            lease = self._lease(key)
+        if lease is None:
+            return self._put(key, make(), self._stores)
+        try:
+            found = next((value for store in self._stores if (value := store.get(key)) is not None), None)
+            value = self._put(key, make() if found is None else found, self._stores)
+        except BaseException:
+            lease.release()
+            raise
+        if not self._aside.add(lease.release):  # after the stores have taken the value
+            lease.release()
+        return value
 
     def _put(self, key: str, value: Value, stores: Sequence[Store[Value]]) -> Value:
         self._memory.put(key, value)

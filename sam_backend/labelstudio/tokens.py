@@ -26,6 +26,11 @@ _MAX_ANSWER = 64 * 1024
 _REMEDY = "Check LABEL_STUDIO_API_KEY, or create a new token in Label Studio."
 
 
+def is_personal(token: str) -> bool:
+    """Whether it is a personal access token, and not a legacy one."""
+    return bool(_JWT.fullmatch(token))
+
+
 @dataclass(slots=True)
 class _Access:
     """The newest access token for one credential; who holds the lock may replace it."""
@@ -58,7 +63,7 @@ class Tokens:
             ImageUnavailableError: Label Studio gives no access token.
             ImageTimeoutError: not in time.
         """
-        if not _JWT.fullmatch(credential.token):
+        if not is_personal(credential.token):
             return f"Token {credential.token}"
         with self._lock:
             access = self._kept.setdefault(credential, _Access())

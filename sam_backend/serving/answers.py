@@ -9,7 +9,7 @@ from flask import Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from sam_backend import logs, metrics
-from sam_backend.errors import BodyTooLargeError, CredentialsError, SamBackendError
+from sam_backend.errors import BodyTooLargeError, BusyError, CredentialsError, SamBackendError
 from sam_backend.labelstudio import streams
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,8 @@ def answer_error(error: Exception) -> Response:
     response.status = f"{named.status} {_reason(named)}"
     if isinstance(named, CredentialsError):
         response.headers["WWW-Authenticate"] = 'Basic realm="sam-backend", charset="UTF-8"'
+    if isinstance(named, BusyError):
+        response.headers["Retry-After"] = "1"
     return response
 
 
@@ -57,7 +59,7 @@ def _answer_unnamed(error: Exception) -> Response:
     metrics.count_error(error)
     if isinstance(error, HTTPException):
         name, status = type(error).__name__, error.code or 500
-        remedy = "The endpoints are /, /health, /setup, /predict, /versions, /webhook and /metrics."
+        remedy = "The endpoints are /, /health, /ready, /setup, /predict, /versions, /webhook and /metrics."
         response = respond(_body(name, f"{request.method} {request.path}: {error.name}.", remedy), status)
         response.headers.extend({key: value for key, value in error.get_headers() if key == "Allow"})
         return response

@@ -1,6 +1,5 @@
 """What each endpoint does. Requests come in as values, answers go out as (JSON, status)."""
 
-import contextvars
 import functools
 import logging
 from collections.abc import Callable, Mapping
@@ -17,14 +16,19 @@ logger = logging.getLogger(__name__)
 
 Answer = tuple[dict[str, Any], int]
 Body = Mapping[str, Any]
-Predictions = list[dict[str, Any]]
 
 
 class Endpoints:
-    """The endpoints of one application."""
+    """The endpoints of one application.
 
-    def __init__(self, services: Services) -> None:
+    Args:
+        services: what they share.
+        watch: called by a request's thread, it gives a question for others: whether its client has hung up.
+    """
+
+    def __init__(self, services: Services, watch: Callable[[], Callable[[], bool]] = lambda: lambda: False) -> None:
         self._services = services
+        self._watch = watch
         self._projects = Projects()
 
     def health(self) -> Answer:
@@ -41,6 +45,18 @@ class Endpoints:
             "device": settings.device,
             "precision": segmenter.precision,
         }, 200
+
+    def ready(self) -> Answer:
+        """Whether clicks are answered at once: 503 while the model is compiled; raises when it cannot be.
+
+        A cache that cannot be reached is named; the service goes on without it, and is ready.
+        """
+        segmenter, failure = self._services.segmenter, self._services.loader.failure
+        if failure:
+            raise failure
+        caches = {name: "reachable" if there else "unreachable" for name, there in segmenter.caches().items()}
+        state = {"model_version": segmenter.model_version, "caches": caches}
+        return ({"status": "READY"} | state, 200) if segmenter.loaded else ({"status": "LOADING"} | state, 503)
 
     def setup(self, body: Body) -> Answer:
         """Remember a project, or say what its label config lacks, or which of its extra params is wrong."""
@@ -69,11 +85,7 @@ class Endpoints:
         if request.context is None:  # answered at once, however many clicks wait
             return {"results": predict(), "model_version": model.version}, 200
         version = self._services.segmenter.model_version
-        return {"results": self._among_clicks(predict), "model_version": version}, 200
-
-    def _among_clicks(self, predict: Callable[[], Predictions]) -> Predictions:
-        """Run it in one of the threads for clicks, which note its stages in this request's trace."""
-        return self._services.clicks.submit(contextvars.copy_context().run, predict).result()
+        return {"results": self._services.clicks.answer(predict, self._watch()), "model_version": version}, 200
 
     def versions(self) -> Answer:
         """The one version that is served."""

@@ -19,7 +19,7 @@ from sam_backend.settings import Settings
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 128
-_WAITING = 32  # clicks that may wait for one of the threads that answer them, before /health waits too
+_SPARE = 8  # threads for what is no click, however many clicks wait
 
 
 def run(settings: Settings, create_app: Callable[[Settings], Flask]) -> None:
@@ -90,7 +90,7 @@ class _Server(BaseApplication):
             "proc_name": "sam-backend",
             "workers": 1,  # embeddings and the compiled model are shared by all threads of one process
             "worker_class": "gthread",
-            "threads": self._settings.threads + _WAITING,
+            "threads": self._settings.threads + self._settings.click_queue + _SPARE,
             # The worker's main thread says that it lives, while others encode: this is no limit for a request.
             "timeout": 120,
             "graceful_timeout": 30,

@@ -18,13 +18,15 @@ from sam_backend.labelstudio.streams import Streams
 from sam_backend.services import Services
 from sam_backend.serving.answers import answer_error, respond
 from sam_backend.serving.endpoints import Answer, Body, Endpoints
+from sam_backend.serving.listener import watch
 from sam_backend.serving.observer import Observer
 from sam_backend.settings import Settings
 
 _STEP = 1024**2
 
-# Label Studio sends its events without credentials, and a health check has none.
-WITHOUT_CREDENTIALS = frozenset({"/health", "/webhook"})
+# Label Studio sends its events without credentials; a health check has none, and neither has whoever gathers metrics.
+STATUS = frozenset({"/health", "/ready", "/metrics"})
+WITHOUT_CREDENTIALS = STATUS | {"/webhook"}
 
 
 def create_app(settings: Settings) -> Flask:
@@ -57,10 +59,11 @@ def serve(settings: Settings) -> None:
 
 
 def _add_endpoints(app: Flask, shared: Services) -> None:
-    endpoints = Endpoints(shared)
+    endpoints = Endpoints(shared, lambda: watch(request.environ))
     for path, methods, answer in (
         ("/", ["GET"], endpoints.health),
         ("/health", ["GET"], endpoints.health),
+        ("/ready", ["GET"], endpoints.ready),
         ("/versions", ["GET", "POST"], endpoints.versions),
     ):
         app.add_url_rule(path, path, _json(answer), methods=methods)
@@ -108,7 +111,8 @@ def _received() -> bytes:
 
 
 def _check_credentials(settings: Settings) -> None:
-    if not settings.basic_auth_user or request.path in WITHOUT_CREDENTIALS:
+    open_to_all = WITHOUT_CREDENTIALS - STATUS if settings.protect_status else WITHOUT_CREDENTIALS
+    if not settings.basic_auth_user or request.path in open_to_all:
         return
     given = request.authorization
     user, password = (given.username or "", given.password or "") if given and given.type == "basic" else ("", "")

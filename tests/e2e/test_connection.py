@@ -11,10 +11,11 @@ from PIL import Image
 
 from examples.demo.label_studio import LabelStudio, LabelStudioError
 from examples.demo.scenes import fruit
+from tests.e2e import jobs
 from tests.e2e.browser import wait_for
 from tests.e2e.conftest import MakeTask
 from tests.e2e.labeling_page import LabelingPage
-from tests.e2e.projects import LABEL_CONFIGS, annotate, label_config
+from tests.e2e.projects import LABEL_CONFIGS, add_task, annotate, label_config
 
 pytestmark = pytest.mark.e2e
 
@@ -104,3 +105,24 @@ def test_a_config_that_cannot_be_served_is_refused_with_what_it_lacks(
     with pytest.raises(LabelStudioError, match=missing):
         studio.connect(project, backend)
     assert studio.request("GET", "/api/ml", params={"project": project}) == []
+
+
+def test_the_doctor_finds_a_connected_project_well_and_an_unconnected_one_wanting(
+    studio: LabelStudio, backend: str
+) -> None:
+    """With what Label Studio itself says of its version, token, project, task and connection."""
+    project = studio.create_project("To be examined", label_config("brush"))
+    add_task(studio, project, [noise(50)])
+    lines = jobs.run(studio, "doctor", "--project", str(project)).stdout
+    assert "note   connection   The project has no model connected." in lines
+    studio.connect(project, backend)
+    done = jobs.run(studio, "doctor", "--project", str(project))
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = {line[7:19].strip(): line[:6].strip() for line in done.stdout.splitlines() if not line.startswith(" ")}
+    assert {topic: found[topic] for topic in ("label studio", "token", "label config", "image", "connection")} == {
+        "label studio": "ok",
+        "token": "ok",
+        "label config": "ok",
+        "image": "ok",
+        "connection": "ok",
+    }

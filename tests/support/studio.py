@@ -35,6 +35,8 @@ class Studio:
             (not done, and no answer), or a status that is answered in place of doing anything.
         tokens: what `Authorization` it takes.
         files: uploads, by path.
+        label_config: the project's.
+        backends: the models that are connected to the project.
     """
 
     url: str = ""
@@ -44,6 +46,8 @@ class Studio:
     faults: dict[tuple[str, str], list[str | int]] = field(default_factory=dict)
     tokens: set[str] = field(default_factory=lambda: {f"Token {LEGACY}"})
     files: dict[str, bytes] = field(default_factory=dict)
+    label_config: str = LABEL_CONFIG
+    backends: list[dict[str, Any]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     refreshes: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
@@ -77,14 +81,15 @@ class Studio:
         """What Label Studio answers."""
         if path in self.files:
             return 200, self.files[path]
+        if method == "GET" and path.rstrip("/") in (about := self.about()):
+            return 200, about[path.rstrip("/")]
         kind, _, number = path.removeprefix("/api/").strip("/").rpartition("/")
         match method, kind, number:
-            case "GET", "projects", "1":
-                return 200, {"id": 1, "title": "one", "label_config": LABEL_CONFIG}
             case "GET", "dm/views", number if int(number) in self.views:
                 return 200, self.views[int(number)]
             case "GET", "", "tasks":
-                return 200, self.page(json.loads(query["query"]), int(query["page_size"]), query)
+                every = '{"filters": {"conjunction": "and", "items": []}}'
+                return 200, self.page(json.loads(query.get("query", every)), int(query["page_size"]), query)
             case "GET", "", "predictions" if int(query["task"]) in self.tasks:
                 return 200, [one for one in self.predictions if one["task"] == int(query["task"])]
             case "POST", "", "predictions" if body["task"] in self.tasks:
@@ -99,6 +104,16 @@ class Studio:
                 return 400, _error(400, "Validation error", {"task": ['Invalid pk "9" - object does not exist.']})
             case _:
                 return 404, _error(404, "No Project matches the given query.")
+
+    def about(self) -> dict[str, Any]:
+        """What it says of itself and of the project, by path."""
+        return {
+            "/api/version": {"release": "1.23.2"},
+            "/api/current-user/whoami": {"id": 1, "email": "admin@localhost"},
+            "/api/projects": {"count": 1, "results": [{"id": 1}]},
+            "/api/projects/1": {"id": 1, "title": "one", "label_config": self.label_config},
+            "/api/ml": self.backends,
+        }
 
     def refresh(self, token: str) -> Answer:
         """An access token for a personal one."""

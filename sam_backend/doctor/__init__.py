@@ -1,0 +1,1 @@
+"""`sam-backend doctor`: what stands between an annotator and a mask, one line each."""
