@@ -60,6 +60,14 @@ def helps(*command_line: str) -> str:
     return result.stdout
 
 
+def test_every_answer_to_a_threat_names_tests_that_are_there() -> None:
+    rows = [line for line in (ROOT / "SECURITY.md").read_text("utf-8").splitlines() if line.startswith("| ")][1:]
+    for row in rows:
+        named = re.findall(r"`([\w/]+\.py)`", row.split("|")[3])
+        assert named
+        assert [name for name in named if not (ROOT / "tests" / name).is_file()] == []
+
+
 def test_every_subcommand_in_the_readme_has_its_help() -> None:
     named = readme_commands("sam-backend")
     assert named == {"doctor", "prelabel", "segment", "serve", "warm"}

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from tests.support import recordings, scenes
 from tests.support.image_host import TOKEN, ImageHost, image_host
@@ -55,3 +56,18 @@ def test_after_a_restart_the_first_click_needs_no_encode_and_its_answer_is_the_s
         assert service.metric('sam_cache_hits_total{cache="embeddings",tier="disk"}') == len(SIZES)
         assert "disk=" in service.log()
         assert "WARNING" not in service.log()
+
+
+def test_after_a_restart_it_still_knows_the_token_that_setup_brought(host: ImageHost, tmp_path: Path) -> None:
+    """Without it, relative addresses have no host and images no token."""
+    schema = (recordings.read("S1_connect__setup").body or {})["schema"]
+    about = {"project": clicks()[0]["project"], "schema": schema}
+    setup = about | {"hostname": host.url, "access_token": TOKEN, "extra_params": None}
+    settings = {"SAM_CACHE_DIR": str(tmp_path / "cache"), "SAM_WARM_QUEUE": "0"}
+    with running(tmp_path, **settings) as service:
+        assert requests.post(f"{service.url}/setup", json=setup, timeout=30).status_code == 200
+        before = answer(service, clicks()[0])
+        service.process.kill()
+        service.process.wait(40)
+    with running(tmp_path, **settings) as service:
+        assert answer(service, clicks()[0]) == before

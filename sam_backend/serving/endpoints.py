@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sam_backend import backend, logs
+from sam_backend.cache.state import open_state
 from sam_backend.errors import BodyError
 from sam_backend.labelstudio import results
 from sam_backend.labelstudio.bodies import PredictBody, read_predict, read_setup
@@ -29,7 +30,7 @@ class Endpoints:
     def __init__(self, services: Services, watch: Callable[[], Callable[[], bool]] = lambda: lambda: False) -> None:
         self._services = services
         self._watch = watch
-        self._projects = Projects()
+        self._projects = Projects(open_state(services.settings))
 
     def health(self) -> Answer:
         """Alive, and with which model. Never waits for it; a model that cannot be compiled is an error."""
