@@ -1,6 +1,8 @@
 """Many annotators at once: everybody gets the mask that they would have got alone, of their own image."""
 
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,6 +15,7 @@ from tests.support import recordings, scenes
 from tests.support.image_host import TOKEN, ImageHost, image_host
 from tests.support.service import Service, running
 
+ROOT = Path(__file__).parents[1]
 THREADS = 8
 IMAGES = 6
 CLICKS = 20
@@ -99,3 +102,36 @@ def test_projects_of_two_label_studios_never_see_each_others_images_or_tokens(tm
         for project, host in hosts.items():
             assert {authorization for _, authorization in host.requests} == {f"Token {ours[project]}"}
         assert not any(token in service.log() for token in ours.values())
+
+
+FIRST_AT_ONCE = """
+import sys, threading
+import numpy as np
+from sam_backend.sam.encoder import encode
+from sam_backend.sam.turns import Request
+from sam_backend.sam.types import Image
+from sam_backend.served_model import ServedModel
+from sam_backend.settings import Settings
+
+sys.setswitchinterval(1e-6)
+model, together = ServedModel(Settings()).load(), threading.Barrier(8)
+
+def first(number):
+    image = Image(np.full((60, 80, 3), number, np.uint8), str(number))
+    request = Request(model.encoder_request())
+    together.wait()
+    encode(model, image, "version", request)
+
+threads = [threading.Thread(target=first, args=(number,)) for number in range(8)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+"""
+
+
+@pytest.mark.parametrize("attempt", range(2))
+def test_the_first_images_of_a_process_may_come_at_once(attempt: int) -> None:
+    """OpenVINO's bindings once stood still for good when two threads were the first to use them."""
+    done = subprocess.run([sys.executable, "-c", FIRST_AT_ONCE], cwd=ROOT, timeout=100)
+    assert done.returncode == 0, attempt

@@ -22,6 +22,7 @@ PORTS = {
     "prompts": {*SIDE, "point_coords", "point_labels", "prompted_tokens", "mask_weights", "iou_predictions"},
     "upscaling": {"prompted_tokens", "mask_weights", "low_res_masks"},
 }
+_WAKING = threading.Lock()
 DECODER = "decoder"
 """`prompts` and `upscaling` in one, for clicks: they draw what they asked for at once."""
 
@@ -111,6 +112,7 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
     if inference_threads and device.startswith("CPU"):
         options["INFERENCE_NUM_THREADS"] = str(inference_threads)
     core = openvino.Core()
+    _wake()
 
     def read(part: str) -> openvino.Model:
         model = core.read_model(info.folder / f"{part}.xml", info.weights(part))
@@ -131,6 +133,18 @@ def compile_model(info: ModelInfo, device: str, precision: str, inference_thread
 def device_of(part: str, device: str) -> str:
     """Where a part runs. An NPU takes static shapes alone: it gets the encoder; the decoder's parts run on the CPU."""
     return "CPU" if device.startswith("NPU") and part != "encoder" else device
+
+
+def _wake() -> None:
+    """Let OpenVINO's Python bindings look up numpy's types now, in one thread.
+
+    They do so at the first conversion, behind a lock that C++ holds while Python's own is let go: two threads that
+    are first at the same time wait for each other forever, and the whole process with them.
+    """
+    import openvino
+
+    with _WAKING:
+        openvino.Type.f32.to_dtype()
 
 
 def _joined(prompts: "openvino.Model", upscaling: "openvino.Model") -> "openvino.Model":
