@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol
 
 from sam_backend.cache.disk import DiskCache
@@ -34,18 +35,31 @@ def open_tiers(settings: Settings) -> Tiers[Embedding]:
     """
     stores: list[Store[Embedding]] = []
     if settings.cache_dir is not None:
-        try:
-            stores.append(Packed(DiskCache(settings.cache_dir / _FOLDER, settings.disk_cache)))
-        except OSError as error:
-            raise SettingError(
-                f"SAM_CACHE_DIR = {str(settings.cache_dir)!r}: the folder cannot be made: {error.strerror}.",
-                "Name one that can be written, or none.",
-            ) from None
+        stores.append(Packed(open_folder(settings.cache_dir, _FOLDER, settings.disk_cache)))
     memory: MemoryCache[str, Embedding] = MemoryCache(settings.memory_cache)
     redis = open_redis(settings)
     if redis is None:
         return Tiers(memory, stores)
     return Tiers(memory, [*stores, Packed(redis)], redis.lease)
+
+
+def open_folder(cache_dir: Path, name: str, max_bytes: int, mode: int | None = None) -> DiskCache:
+    """A folder of `SAM_CACHE_DIR`, with these permissions or the usual ones.
+
+    Raises:
+        SettingError: the folder cannot be made.
+    """
+    folder = cache_dir / name
+    try:
+        store = DiskCache(folder, max_bytes)
+        if mode is not None:
+            folder.chmod(mode)
+    except OSError as error:
+        raise SettingError(
+            f"SAM_CACHE_DIR = {str(cache_dir)!r}: the folder cannot be made: {error.strerror}.",
+            "Name one that can be written, or none.",
+        ) from None
+    return store
 
 
 def open_redis(settings: Settings) -> RedisStore | None:

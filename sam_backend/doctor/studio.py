@@ -18,12 +18,12 @@ from sam_backend.labelstudio.session import Session
 from sam_backend.labelstudio.tasks import image_urls
 from sam_backend.labelstudio.tokens import is_personal
 from sam_backend.labelstudio.transport import Deadline, read
+from sam_backend.labelstudio.upcoming import HEADERS
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.settings import Settings
 
 _SECONDS = 10.0
 _MOST_BYTES = 8 * 1024**2
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sam-backend"}
 _TOKEN = "Set LABEL_STUDIO_API_KEY to a token of somebody who may see the project (Account & Settings)."  # noqa: S105
 _CONNECT = (
     "In Label Studio: project → Settings → Model → Connect Model, with this backend's address and Interactive "
@@ -45,7 +45,7 @@ class Studio:
             SamBackendError: it answers otherwise, or not at all.
         """
         url = f"{self.connection.label_studio_url}{path}" + (f"?{urlencode(query)}" if query else "")
-        with self._session.answer(url, self.connection, Deadline(_SECONDS), _HEADERS) as response:
+        with self._session.answer(url, self.connection, Deadline(_SECONDS), HEADERS) as response:
             if response.is_redirect:
                 place = shown(response.headers.get("Location", ""))
                 raise LabelStudioError(f"{shown(url)} redirects to {place}.", "Set LABEL_STUDIO_URL to that address.")

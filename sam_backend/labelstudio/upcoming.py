@@ -18,7 +18,7 @@ from sam_backend.labelstudio.session import Session
 from sam_backend.labelstudio.transport import Deadline, read
 
 MOST_BYTES = 4 * 1024**2
-_HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sam-backend"}
+HEADERS = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "sam-backend"}
 
 Task = Mapping[str, Any]
 
@@ -49,7 +49,7 @@ def upcoming(session: Session, opened: Opened, count: int, seconds: float) -> li
     url = resolve(f"/api/tasks?{urlencode(_query(opened, count))}", opened.connection)
     if credential_for(url, opened.connection) is None:
         return []
-    with session.answer(url, opened.connection, Deadline(seconds), _HEADERS) as response:
+    with session.answer(url, opened.connection, Deadline(seconds), HEADERS) as response:
         if response.status_code != requests.codes.ok:
             raise LabelStudioError(f"Label Studio answered {response.status_code} when asked for the next tasks.")
         return _tasks(read(response, MOST_BYTES))[:count]
