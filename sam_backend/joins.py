@@ -4,15 +4,15 @@ What was asked is remembered by place: project, task, image and label; nothing o
 Studio names no user, so two annotators who ask at one place at the same time are one to us.
 """
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from cachetools import LRUCache
+import orjson
 
 from sam_backend.labelstudio.prompts import PromptRequest
 from sam_backend.labelstudio.regions import Click, Rectangle
+from sam_backend.notes import Notes, Shelf
 
 _MOST_PLACES = 10_000
 _MOST_OTHERS = 16
@@ -35,6 +35,11 @@ class Place:
         found = [(control.label(name), name) for name in request.labels]
         labels = tuple(label.value if label else name for label, name in found)
         return cls(project, str(task), control.to_name, request.item_index or 0, labels)
+
+    @property
+    def key(self) -> str:
+        """Another text for each place."""
+        return orjson.dumps([self.project, self.task, self.to_name, self.item_index, self.labels]).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +68,21 @@ class Joins:
 
     Args:
         seconds: how long a rectangle waits for clicks; 0 joins nothing.
-        clock: seconds that never run backwards.
+        shelf: where other replicas, and this one after a restart, look for what was asked; None: nowhere.
+        clock: seconds, roughly the same in all replicas.
+        most: places in memory.
     """
 
-    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic, most: int = _MOST_PLACES) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        shelf: Shelf | None = None,
+        clock: Callable[[], float] = time.time,
+        most: int = _MOST_PLACES,
+    ) -> None:
         self._seconds = seconds
         self._clock = clock
-        self._lock = threading.Lock()
-        self._places: LRUCache[Place, tuple[Asked, ...]] = LRUCache(most)
+        self._notes = Notes("asked", tuple[Asked, ...], shelf, seconds=seconds, most=most, clock=clock)
 
     def ask(self, place: Place, request: PromptRequest, accepted: frozenset[str]) -> Asked | None:
         """Take note of a request.
@@ -84,9 +96,10 @@ class Joins:
             The rectangle that clicks of this request may belong to: the newest prompt that is not in it, if that is a
             rectangle, asked within the window and not known to be accepted.
         """
-        with self._lock:
-            others, here = self._sort(self._places.get(place, ()), request)
-            self._places[place] = (*others[-_MOST_OTHERS:], *here)
+        if not self._seconds:
+            return None
+        known = self._notes.change(place.key, lambda known: self._noted(known or (), request))
+        others = [one for one in known if one.prompt_id not in request.prompt_ids]
         newest = others[-1] if others and request.clicks else None
         if newest is None or isinstance(newest.shape, Click) or newest.answers & accepted:
             return None
@@ -95,19 +108,23 @@ class Joins:
     def answer(self, place: Place, prompt_ids: Iterable[str], region_ids: Iterable[str]) -> None:
         """Take note of the regions that prompts were answered with, which is also when their window begins anew."""
         owners, latest, now = set(prompt_ids), frozenset(region_ids), self._clock()
-        with self._lock:
-            self._places[place] = tuple(
+        if not owners or not self._seconds:
+            return
+        self._notes.change(
+            place.key,
+            lambda known: tuple(
                 replace(one, answers=one.answers | latest, latest=latest, at=now) if one.prompt_id in owners else one
-                for one in self._places.get(place, ())
-            )
+                for one in known or ()
+            ),
+        )
 
-    def _sort(self, known: tuple[Asked, ...], request: PromptRequest) -> tuple[list[Asked], list[Asked]]:
-        """The prompts that are not in the request, and those that are, each in the order in which they were asked."""
+    def _noted(self, known: tuple[Asked, ...], request: PromptRequest) -> tuple[Asked, ...]:
+        """The prompts that are not in the request, then those that are, each in the order in which they were asked."""
         asked: tuple[Click | Rectangle, ...] = request.clicks or request.rectangles
         shapes = dict(zip(request.prompt_ids, asked, strict=True))
         others = [one for one in known if one.prompt_id not in shapes]
         kept = {one.prompt_id: one for one in known if shapes.get(one.prompt_id) == one.shape}
         now = self._clock()
         fresh = (Asked(name, shape, now) for name, shape in shapes.items() if name not in kept)
-        here = [replace(one, rectangles=request.rectangles) for one in (*kept.values(), *fresh)]
-        return others, here
+        here = (replace(one, rectangles=request.rectangles) for one in (*kept.values(), *fresh))
+        return (*others[-_MOST_OTHERS:], *here)

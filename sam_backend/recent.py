@@ -4,21 +4,19 @@ Who accepts a mask and cuts a piece off it at once asks before the draft holds t
 draft holds the mask without the first cut. So what was answered counts for some seconds, as if it had been accepted.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cachetools import TTLCache
-
 from sam_backend.joins import Place
+from sam_backend.notes import Notes, Shelf
 
 SECONDS = 10.0
 _MOST_PLACES = 1000
 _MOST_MASKS = 16
 
-Result = Mapping[str, Any]
+Result = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,25 +27,33 @@ class _Answered:
 
 
 class Recent:
-    """Answered brush regions, by place, for `SECONDS`. Threads share it."""
+    """Answered brush regions, by place, for `SECONDS`. Threads share it.
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        shelf: where other replicas, and this one after a restart, look for them; None: nowhere.
+        clock: seconds, roughly the same in all replicas.
+    """
+
+    def __init__(self, shelf: Shelf | None = None, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
-        self._places: TTLCache[Place, tuple[_Answered, ...]] = TTLCache(_MOST_PLACES, SECONDS, clock)
+        self._notes = Notes("answered", tuple[_Answered, ...], shelf, seconds=SECONDS, most=_MOST_PLACES, clock=clock)
 
-    def remember(self, place: Place, prompt_ids: Sequence[str], results: Sequence[Result]) -> None:
+    def remember(self, place: Place, prompt_ids: Sequence[str], results: Sequence[Mapping[str, Any]]) -> None:
         """Keep an answer: its brush results, and the prompts that it is the answer to."""
-        asked, now = frozenset(prompt_ids), self._clock()
+        if not results:
+            return
+        now = self._clock()
+        new = [_Answered(dict(result), frozenset(prompt_ids), now) for result in results]
         ids = {result["id"] for result in results}
-        with self._lock:
-            others = [one for one in self._places.get(place, ()) if one.result["id"] not in ids]
-            new = [_Answered(result, asked, now) for result in results]
-            self._places[place] = (*others, *new)[-_MOST_MASKS:]
+
+        def with_new(known: tuple[_Answered, ...] | None) -> tuple[_Answered, ...]:
+            others = (one for one in known or () if one.result["id"] not in ids and one.at > now - SECONDS)
+            return (*others, *new)[-_MOST_MASKS:]
+
+        self._notes.change(place.key, with_new)
 
     def masks(self, place: Place, prompt_ids: Sequence[str]) -> dict[str, Result]:
         """What was answered to other prompts than these, by region id; an answer to some of these is not done yet."""
         asked, oldest = frozenset(prompt_ids), self._clock() - SECONDS
-        with self._lock:
-            known = self._places.get(place, ())
+        known = self._notes.get(place.key) or ()
         return {one.result["id"]: one.result for one in known if one.at > oldest and not one.prompt_ids & asked}

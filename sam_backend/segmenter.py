@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from sam_backend import metrics
 from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.cache import embeddings
+from sam_backend.cache.redis_link import RedisLink
+from sam_backend.cache.stores import open_link
 from sam_backend.sam import (
     automatic,
     chain,
@@ -40,17 +42,21 @@ class Segmenter:
 
     Making one reads and checks the model folder, which is quick; the model is compiled on first use or by `load`.
 
+    Args:
+        settings: the model, its device, its caches and what it does with prompts.
+        link: the connections to Redis; None: its own, if the settings name a Redis.
+
     Raises:
         ModelFolderError: the model folder is missing, broken, or made of parts of several exports.
         SettingError: there is no such device, or the folder of `SAM_CACHE_DIR` cannot be made.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, link: RedisLink | None = None) -> None:
         self._settings = settings
         self._model = ServedModel(settings)
         self.info: ModelInfo = self._model.info
         self._magnifier = Magnifier(self.info.image_size, settings.crop_below)
-        self._embeddings = embeddings.open_tiers(settings)
+        self._embeddings = embeddings.open_tiers(settings, link or open_link(settings))
         self.turns = Turns()
         self._steps = Steps(self._model, settings.choose, chained=settings.chain)
 

@@ -3,10 +3,12 @@
 import atexit
 import functools
 import logging
+import math
 import threading
 from dataclasses import dataclass, field
 
-from sam_backend import logs, settings
+from sam_backend import logs, recent, settings
+from sam_backend.cache.stores import open_link, open_state
 from sam_backend.clicks import Clicks
 from sam_backend.errors import ModelError, SamBackendError
 from sam_backend.joins import Joins
@@ -14,6 +16,7 @@ from sam_backend.labelstudio.streams import Streams
 from sam_backend.next_tasks import NextTasks
 from sam_backend.pictures import Picture, Pictures
 from sam_backend.preannotation.labeler import Labeler
+from sam_backend.projects import Projects
 from sam_backend.recent import Recent
 from sam_backend.sam.turns import Urgency
 from sam_backend.sam.types import Image
@@ -76,6 +79,7 @@ class Services:
     later: Warmer[Picture, Image]
     next_tasks: NextTasks
     labeler: Labeler
+    projects: Projects
     joins: Joins
     recent: Recent
     clicks: Clicks
@@ -100,7 +104,8 @@ def build(settings: Settings) -> Services:
     Raises:
         StartError: the model folder or the device cannot be used.
     """
-    segmenter = Segmenter(settings)
+    link = open_link(settings)
+    segmenter = Segmenter(settings, link)
     pictures = Pictures(settings)
     warmer, later = (
         Warmer(pictures.get, functools.partial(segmenter.embed, urgency=urgency), settings.warm_queue, step_back)
@@ -108,10 +113,14 @@ def build(settings: Settings) -> Services:
     )
     next_tasks = NextTasks(later.add, settings)
     clicks = Clicks(settings.threads, settings.click_queue)
-    joins = Joins(settings.join_seconds)
+    projects = Projects(open_state(settings, link, "state", settings.redis_seconds))
+    places = open_state(settings, link, "places", math.ceil(max(settings.join_seconds, recent.SECONDS)))
+    joins, answered = Joins(settings.join_seconds, places), Recent(places)
     labeler = Labeler(segmenter, pictures, settings)
     loader = Loader(segmenter)
-    return Services(settings, segmenter, pictures, loader, warmer, later, next_tasks, labeler, joins, Recent(), clicks)
+    return Services(
+        settings, segmenter, pictures, loader, warmer, later, next_tasks, labeler, projects, joins, answered, clicks
+    )
 
 
 _shared: Services | None = None

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from sam_backend.cache import redis_store
-from sam_backend.cache.state import open_state
+from sam_backend.cache.redis_link import RedisLink
+from sam_backend.cache.redis_store import RedisStore
+from sam_backend.cache.stores import open_state
 from sam_backend.labelstudio.bodies import read_setup
 from sam_backend.projects import Project, Projects
 from sam_backend.settings import Settings
@@ -65,8 +66,7 @@ def server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 def test_another_replica_knows_what_the_first_was_told_and_the_newest_counts(server: RedisServer) -> None:
-    settings = Settings.model_validate({"redis_url": server.url})
-    one, other = (Projects(open_state(settings)) for _ in range(2))
+    one, other = (Projects(RedisStore(RedisLink(server.url), 60)) for _ in range(2))
     one.remember("6.1", FULL)
     assert other.get("6.1") == FULL
     assert other.get("6.2") == Project()
@@ -76,36 +76,6 @@ def test_another_replica_knows_what_the_first_was_told_and_the_newest_counts(ser
 
 def test_a_restart_knows_it_from_the_folder_which_is_nobody_elses_to_read(tmp_path: Path) -> None:
     settings = Settings.model_validate({"cache_dir": tmp_path / "cache"})
-    Projects(open_state(settings)).remember("6.1", FULL)
-    assert Projects(open_state(settings)).get("6.1") == FULL
+    Projects(open_state(settings, None, "state", 60)).remember("6.1", FULL)
+    assert Projects(open_state(settings, None, "state", 60)).get("6.1") == FULL
     assert stat.S_IMODE((tmp_path / "cache/state").stat().st_mode) == 0o700
-
-
-def test_what_was_said_while_redis_was_gone_is_not_undone_when_it_is_back(
-    server: RedisServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(redis_store, "REST_SECONDS", 0.0)
-    settings = Settings.model_validate({"redis_url": server.url})
-    now = 1.0
-    one = Projects(open_state(settings), clock=lambda: now)
-    one.remember("6.1", Project("old"))
-    kept = {name: server.client.get(name) for name in server.client.keys("*")}
-    server.kill()
-    now = 2.0
-    one.remember("6.1", Project("new"))
-    assert one.get("6.1") == Project("new")
-    server.start()
-    for name, entry in kept.items():
-        assert entry is not None
-        server.client.set(name, entry)
-    assert one.get("6.1") == Project("new")
-    assert Projects(open_state(settings)).get("6.1") == Project("new")
-
-
-def test_what_is_no_project_is_as_if_it_were_not_there(server: RedisServer) -> None:
-    settings = Settings.model_validate({"redis_url": server.url})
-    shelf = open_state(settings)
-    assert shelf
-    for text in (b"", b"[]", b"{}", b'{"at": 1, "project": {"colour": 1}}', b'{"at": "x", "project": {}}'):
-        shelf.put("project 6.1", [text])
-        assert Projects(shelf).get("6.1") == Project()

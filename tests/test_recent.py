@@ -31,7 +31,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def answered(clock: Clock) -> Recent:
-    return Recent(clock)
+    return Recent(clock=clock)
 
 
 def test_an_answer_counts_at_its_place_until_drafts_have_it(answered: Recent, clock: Clock) -> None:

@@ -9,7 +9,7 @@ import pytest
 import requests
 
 from sam_backend import metrics
-from sam_backend.cache import redis_store
+from sam_backend.cache import redis_link
 from sam_backend.errors import SettingError
 from sam_backend.sam.types import Image, Prompt
 from sam_backend.segmenter import Segmenter
@@ -72,7 +72,7 @@ def test_another_models_embedding_is_never_taken(server: RedisServer) -> None:
 
 
 def test_with_redis_gone_each_goes_on_alone(server: RedisServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_store, "REST_SECONDS", 0.1)
+    monkeypatch.setattr(redis_link, "REST_SECONDS", 0.1)
     one, other = replica(server), replica(server)
     (mask,) = one.segment(picture(0), CLICK)
     server.kill()

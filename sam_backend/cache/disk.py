@@ -2,21 +2,24 @@
 
 `folder/ab/abcd…`: the name is the SHA-256 of the key, its first two digits the sub-folder. A file appears whole or not
 at all: it is written beside its place and then renamed. Nothing waits for the disk to have it in a power cut: what was
-torn then is found out when it is read. No lock is held between processes: whoever reads a file that another removes
-reads it to its end.
+torn then is found out when it is read. Whoever reads a file that another removes reads it to its end. Processes lock
+each other out where they change what is there, and nowhere else.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from sam_backend.cache import frame
 from sam_backend.cache.budget import TEMPORARY, Budget
 from sam_backend.cache.faults import Faults
 from sam_backend.cache.frame import BrokenEntryError, Part
+
+_LOCK = "lock"
 
 
 class DiskCache:
@@ -56,12 +59,27 @@ class DiskCache:
 
     def put(self, key: str, value: Sequence[Part]) -> None:
         """Keep a value, given in parts that stand one after the other; what does not fit the budget is let go."""
-        entry = frame.seal(key, value)
         try:
-            if self._budget.admit(sum(memoryview(part).nbytes for part in entry)):
-                _write(self._path(key), entry)
+            self._write(key, value)
         except OSError as error:
             self._faults.note("write", error)
+
+    def change(self, key: str, change: Callable[[memoryview | None], bytes]) -> bool:
+        """Put what `change` makes of what is there, which nobody else changes meanwhile.
+
+        Args:
+            key: what it is kept under.
+            change: gets what was put, or None.
+
+        Returns:
+            Whether it was put.
+        """
+        try:
+            with self._alone():
+                return self._write(key, [change(self.get(key))])
+        except OSError as error:
+            self._faults.note("write", error)
+            return False
 
     def discard(self, key: str, cause: object) -> None:
         """Remove an entry that is of no use; `cause` says why."""
@@ -73,6 +91,20 @@ class DiskCache:
     def is_there(self) -> bool:
         """Whether the folder can be read and written; a full disk is not looked for."""
         return os.access(self._folder, os.R_OK | os.W_OK | os.X_OK)
+
+    def _write(self, key: str, value: Sequence[Part]) -> bool:
+        entry = frame.seal(key, value)
+        fits = self._budget.admit(sum(memoryview(part).nbytes for part in entry))
+        if fits:
+            _write(self._path(key), entry)
+        return fits
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """No other thread or process is in here; the lock of one that died is free."""
+        with (self._folder / _LOCK).open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def _path(self, key: str) -> Path:
         name = hashlib.sha256(key.encode()).hexdigest()

@@ -1,31 +1,21 @@
 """Bytes by key in Redis, which replicas on several machines share, and leases: who makes a value that nobody has yet.
 
-Whatever goes wrong is counted, said once in a while, and a miss. A Redis that does not answer is left alone for some
-seconds, so that nobody who waits for a mask waits for it again and again; then it is asked anew.
+Whatever goes wrong is a miss (`redis_link`).
 """
 
 import contextlib
 import functools
 import hashlib
 import threading
-import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sam_backend.cache import frame
-from sam_backend.cache.faults import Faults
 from sam_backend.cache.frame import BrokenEntryError, Part
+from sam_backend.cache.redis_link import RedisLink
 
 if TYPE_CHECKING:
     from redis.lock import Lock
-
-Answer = TypeVar("Answer")
-
-ANSWER_SECONDS = 1.0
-"""How long Redis may take to accept a connection, and between two pieces of an answer."""
-
-REST_SECONDS = 5.0
-"""How long a Redis that failed is left alone."""
 
 LEASE_SECONDS = 10.0
 """A lease ends so long after its holder was last alive."""
@@ -40,82 +30,74 @@ class RedisStore:
     """Keeps entries for some time after they were last asked for. Threads, processes and machines share it.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`.
+        link: the connections.
         seconds: how long an entry is kept.
-
-    Raises:
-        ValueError: the address is not one of Redis.
     """
 
-    name = "redis"
+    name = RedisLink.name
 
-    def __init__(self, url: str, seconds: int) -> None:
-        from redis import Redis
-        from redis.backoff import NoBackoff
-        from redis.retry import Retry
-
-        # One new connection where a kept one was cut; more attempts are the next caller's.
-        self._redis = Redis.from_url(
-            url,
-            socket_timeout=ANSWER_SECONDS,
-            socket_connect_timeout=ANSWER_SECONDS,
-            retry=Retry(NoBackoff(), 1),
-        )
+    def __init__(self, link: RedisLink, seconds: int) -> None:
+        self._link = link
         self._seconds = seconds
-        self._faults = Faults(self.name)
-        self._rests_until = 0.0
 
     def get(self, key: str) -> memoryview | None:
         """What was put under `key`, byte for byte, kept anew; or None."""
-        entry = self._ask("read", lambda: cast("bytes | None", self._redis.getex(_name(key), ex=self._seconds)))
-        if entry is None:
-            return None
-        try:
-            return frame.unseal(key, entry)
-        except BrokenEntryError as error:
-            self.discard(key, error)
-            return None
+        return self._unsealed(key, self._link.ask("read", lambda redis: redis.getex(_name(key), ex=self._seconds)))
 
     def put(self, key: str, value: Sequence[Part]) -> None:
         """Keep a value, given in parts that stand one after the other."""
         entry = b"".join(frame.seal(key, value))
-        self._ask("write", lambda: self._redis.set(_name(key), entry, ex=self._seconds))
+        self._link.ask("write", lambda redis: redis.set(_name(key), entry, ex=self._seconds))
+
+    def change(self, key: str, change: Callable[[memoryview | None], bytes]) -> bool:
+        """Put what `change` makes of what is there, which nobody else changes meanwhile.
+
+        Args:
+            key: what it is kept under.
+            change: gets what was put, or None; it may be asked more than once.
+
+        Returns:
+            Whether it was put.
+        """
+        name = _name(key)
+
+        def attempt(pipe: Any) -> None:
+            entry = b"".join(frame.seal(key, [change(self._unsealed(key, pipe.get(name)))]))
+            pipe.multi()
+            pipe.set(name, entry, ex=self._seconds)
+
+        return self._link.ask("write", lambda redis: redis.transaction(attempt, name)) is not None
 
     def discard(self, key: str, cause: object) -> None:
         """Remove an entry that is of no use; `cause` says why."""
-        self._faults.note("broken", f"{_name(key)} is not used, {cause}")
-        self._ask("write", lambda: self._redis.delete(_name(key)))
+        self._link.faults.note("broken", f"{_name(key)} is not used, {cause}")
+        self._link.ask("write", lambda redis: redis.delete(_name(key)))
 
     def lease(self, key: str) -> "Lease | None":
         """The right to make the value of `key`, once nobody else has it; None where Redis cannot say."""
-        lock = self._redis.lock(f"{_name(key)}:lease", timeout=LEASE_SECONDS, sleep=0.05, thread_local=False)
-        if not self._ask("lock", lambda: lock.acquire(blocking_timeout=PATIENCE_SECONDS)):
-            return None
-        return Lease(lock, self._ask)
+        found = self._link.ask("lock", lambda redis: _acquired(redis, f"{_name(key)}:lease"))
+        return Lease(found, self._link) if found else None
 
     def is_there(self) -> bool:
         """Whether Redis answers."""
-        return bool(self._ask("read", self._redis.ping))
+        return self._link.is_there()
 
-    def _ask(self, kind: str, question: Callable[[], Answer]) -> Answer | None:
-        from redis.exceptions import RedisError
-
-        if time.monotonic() < self._rests_until:
+    def _unsealed(self, key: str, entry: Any) -> memoryview | None:
+        if entry is None:
             return None
         try:
-            return question()
-        except (RedisError, OSError) as error:
-            self._rests_until = time.monotonic() + REST_SECONDS
-            self._faults.note(kind, error)
+            return frame.unseal(key, cast("bytes", entry))
+        except BrokenEntryError as error:
+            self.discard(key, error)
             return None
 
 
 class Lease:
     """Held until it is released; a thread of its own says that its holder lives."""
 
-    def __init__(self, lock: "Lock", ask: Callable[[str, Callable[[], object]], object]) -> None:
+    def __init__(self, lock: "Lock", link: RedisLink) -> None:
         self._lock = lock
-        self._ask = ask
+        self._link = link
         self._over = threading.Event()
         threading.Thread(target=self._keep, name="lease", daemon=True).start()
 
@@ -123,14 +105,19 @@ class Lease:
         """Let the next one have it; only the first call counts."""
         if not self._over.is_set():
             self._over.set()
-            self._ask("lock", functools.partial(_if_held, self._lock.release))
+            self._link.ask("lock", functools.partial(_if_held, self._lock.release))
 
     def _keep(self) -> None:
         while not self._over.wait(LEASE_SECONDS / 3):
-            self._ask("lock", functools.partial(_if_held, self._lock.reacquire))
+            self._link.ask("lock", functools.partial(_if_held, self._lock.reacquire))
 
 
-def _if_held(action: Callable[[], object]) -> None:
+def _acquired(redis: Any, name: str) -> "Lock | None":
+    lock: Lock = redis.lock(name, timeout=LEASE_SECONDS, sleep=0.05, thread_local=False)
+    return lock if lock.acquire(blocking_timeout=PATIENCE_SECONDS) else None
+
+
+def _if_held(action: Callable[[], object], _: object) -> None:
     """A lease that ended before, because its holder paused too long, is another's: two may make a value then."""
     from redis.exceptions import LockError
 

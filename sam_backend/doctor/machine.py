@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_backend.cache.embeddings import open_redis
+from sam_backend.cache.stores import open_link
 from sam_backend.doctor.finding import Finding, failed, note, ok
 from sam_backend.errors import SamBackendError
 from sam_backend.sam.types import Image, Prompt
@@ -105,12 +105,12 @@ def _disk(settings: Settings) -> Finding:
 
 def _redis(settings: Settings) -> Finding:
     try:
-        store = open_redis(settings)
+        link = open_link(settings)
     except SamBackendError as error:
         return failed("redis", error)
-    if store is None:
+    if link is None:
         return ok("redis", "Not used: this replica keeps embeddings for itself.")
-    if store.is_there():
+    if link.is_there():
         return ok("redis", "It answers.")
     remedy = "Check SAM_REDIS_URL and that Redis runs; until then each replica encodes for itself."
     return failed("redis", SamBackendError("It does not answer.", remedy))

@@ -6,11 +6,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from sam_backend import backend, logs
-from sam_backend.cache.state import open_state
 from sam_backend.errors import BodyError
 from sam_backend.labelstudio import results
 from sam_backend.labelstudio.bodies import PredictBody, read_predict, read_setup
-from sam_backend.projects import Project, Projects
+from sam_backend.projects import Project
 from sam_backend.services import Services
 
 logger = logging.getLogger(__name__)
@@ -30,7 +29,6 @@ class Endpoints:
     def __init__(self, services: Services, watch: Callable[[], Callable[[], bool]] = lambda: lambda: False) -> None:
         self._services = services
         self._watch = watch
-        self._projects = Projects(open_state(services.settings))
 
     def health(self) -> Answer:
         """Alive, and with which model. Never waits for it; a model that cannot be compiled is an error."""
@@ -66,14 +64,14 @@ class Endpoints:
         plan = backend.make_plan(self._services.settings, setup.schema, setup.extra_params)
         results.check(plan.label_config if plan.is_on else backend.parse_config(setup.schema), plan.options)
         project = Project(setup.schema, setup.hostname, setup.access_token, setup.extra_params)
-        self._projects.remember(setup.project, project)
+        self._services.projects.remember(setup.project, project)
         return {"model_version": plan.version(self._services.segmenter.model_version)}, 200
 
     def predict(self, body: Body) -> Answer:
         """Answer a click, or label the tasks that were opened or selected, or warm their images."""
         request = read_predict(body)
         _about(f"project {request.project} task {_task_ids(request)}")
-        project = self._projects.get(request.project)
+        project = self._services.projects.get(request.project)
         model = backend.SamBackend(
             project_id=request.project,
             label_config=request.label_config or project.label_config,

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from sam_backend import metrics
-from sam_backend.cache import redis_store
+from sam_backend.cache import redis_link, redis_store
 from sam_backend.cache.memory import MemoryCache
+from sam_backend.cache.redis_link import RedisLink
 from sam_backend.cache.redis_store import RedisStore
 from sam_backend.cache.tiers import Tiers
 from tests.support.redis_server import RedisServer, serving
@@ -59,7 +60,7 @@ class Blobs:
 
 
 def replica(url: str) -> Tiers[Blob]:
-    store = RedisStore(url, KEPT)
+    store = RedisStore(RedisLink(url), KEPT)
     return Tiers(MemoryCache(10**6), [Blobs(store)], store.lease)
 
 
@@ -67,12 +68,12 @@ def replica(url: str) -> Tiers[Blob]:
 
 
 def test_an_entry_is_found_byte_for_byte_by_another_and_kept_anew_each_time(server: RedisServer) -> None:
-    RedisStore(server.url, KEPT).put("a", [b"one", memoryview(b"two")])
+    RedisStore(RedisLink(server.url), KEPT).put("a", [b"one", memoryview(b"two")])
     (name,) = server.client.keys()
     server.client.expire(name, 50)
-    assert bytes(RedisStore(server.url, KEPT).get("a") or b"") == b"onetwo"
+    assert bytes(RedisStore(RedisLink(server.url), KEPT).get("a") or b"") == b"onetwo"
     assert KEPT - 5 <= server.client.ttl(name) <= KEPT
-    assert RedisStore(server.url, KEPT).get("b") is None
+    assert RedisStore(RedisLink(server.url), KEPT).get("b") is None
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_an_entry_is_found_byte_for_byte_by_another_and_kept_anew_each_time(serv
     ids=["torn", "torn early", "empty", "foreign", "one bit"],
 )
 def test_a_broken_entry_is_a_miss_and_removed(server: RedisServer, change: Callable[[bytes], bytes]) -> None:
-    store, before = RedisStore(server.url, KEPT), faults("broken")
+    store, before = RedisStore(RedisLink(server.url), KEPT), faults("broken")
     store.put("a", [b"value"])
     (name,) = server.client.keys()
     entry = server.client.get(name)
@@ -99,7 +100,7 @@ def test_a_broken_entry_is_a_miss_and_removed(server: RedisServer, change: Calla
 
 
 def test_another_keys_entry_is_a_miss(server: RedisServer) -> None:
-    store = RedisStore(server.url, KEPT)
+    store = RedisStore(RedisLink(server.url), KEPT)
     store.put("a", [b"value"])
     server.client.rename(redis_store._name("a"), redis_store._name("b"))
     assert store.get("b") is None
@@ -107,7 +108,7 @@ def test_another_keys_entry_is_a_miss(server: RedisServer) -> None:
 
 def test_a_value_of_another_type_is_a_miss(server: RedisServer) -> None:
     server.client.rpush(redis_store._name("a"), "not a string")
-    assert RedisStore(server.url, KEPT).get("a") is None
+    assert RedisStore(RedisLink(server.url), KEPT).get("a") is None
 
 
 # ------------------------------------------------------------------------------------------------ Redis is gone
@@ -116,7 +117,7 @@ def test_a_value_of_another_type_is_a_miss(server: RedisServer) -> None:
 def test_without_redis_all_goes_on_and_it_is_found_again_when_it_is_back(
     server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(redis_store, "REST_SECONDS", 0.2)
+    monkeypatch.setattr(redis_link, "REST_SECONDS", 0.2)
     tiers = replica(server.url)
     assert tiers.get("a", lambda: Blob(b"a")) == Blob(b"a")
     tiers.flush()
@@ -133,7 +134,7 @@ def test_without_redis_all_goes_on_and_it_is_found_again_when_it_is_back(
 
 
 def test_a_redis_that_never_answers_costs_a_moment_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(redis_store, "ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(redis_link, "ANSWER_SECONDS", 0.2)
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(tmp_path / "redis"))
         silent.listen()
@@ -173,7 +174,7 @@ def test_a_holder_that_lives_keeps_its_lease_and_one_that_died_loses_it(
 ) -> None:
     monkeypatch.setattr(redis_store, "LEASE_SECONDS", 0.6)
     monkeypatch.setattr(redis_store, "PATIENCE_SECONDS", 1.5)
-    one, other = RedisStore(server.url, KEPT), RedisStore(server.url, KEPT)
+    one, other = RedisStore(RedisLink(server.url), KEPT), RedisStore(RedisLink(server.url), KEPT)
     held = one.lease("a")
     assert held
     assert other.lease("a") is None, "it lives, and was renewed"
@@ -204,7 +205,7 @@ def test_who_fails_to_make_it_lets_the_next_one_try_at_once(server: RedisServer)
 
 
 def test_a_lease_that_was_lost_is_no_fault_of_redis(server: RedisServer) -> None:
-    store, before = RedisStore(server.url, KEPT), faults("lock")
+    store, before = RedisStore(RedisLink(server.url), KEPT), faults("lock")
     held = store.lease("a")
     assert held
     server.client.flushall()
