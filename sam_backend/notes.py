@@ -5,15 +5,19 @@ latest counts: while the shelf is gone memory goes on alone; what it noted then 
 """
 
 import math
+import struct
 import threading
 import time
 from collections.abc import Callable
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
+import orjson
 from cachetools import TTLCache
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 Value = TypeVar("Value")
+
+_MOMENT = struct.Struct("<d")  # stands before a value's JSON: a value that memory has is not read again
 
 
 class Shelf(Protocol):
@@ -36,7 +40,7 @@ class Notes(Generic[Value]):
 
     Args:
         kind: what tells these notes from others on the same shelf.
-        form: the values' type, which goes to JSON and back (pydantic).
+        form: the values' type, which orjson writes and pydantic reads.
         shelf: where replicas and a restart look; None: nowhere.
         seconds: how long memory keeps a value.
         most: values in memory.
@@ -54,7 +58,7 @@ class Notes(Generic[Value]):
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._kind = kind
-        self._json: TypeAdapter[_Note[Value]] = TypeAdapter(_Note[form])  # type: ignore[valid-type]
+        self._form = TypeAdapter(form)
         self._shelf = shelf
         self._clock = clock
         self._lock = threading.RLock()
@@ -62,11 +66,10 @@ class Notes(Generic[Value]):
 
     def get(self, key: str) -> Value | None:
         """The latest value, or None."""
-        with self._lock:
-            here = self._notes.get(key)
+        here = self._here(key)
         if self._shelf is None:
             return here.value if here else None
-        there = self._read(self._shelf.get(self._name(key)))
+        there = self._read(self._shelf.get(self._name(key)), here)
         if here and (there is None or there.at < here.at):
             self._put_back(self._shelf, key, here)
             return here.value
@@ -77,41 +80,52 @@ class Notes(Generic[Value]):
         made: list[_Note[Value]] = []
 
         def changed(data: memoryview | None) -> bytes:
-            made.append(self._next(key, self._read(data), change))
-            return self._json.dump_json(made[-1])
+            here = self._here(key)
+            made.append(self._next(_latest(self._read(data, here), here), change))
+            return _packed(made[-1])
 
         if self._shelf and self._shelf.change(self._name(key), changed):
             return self._keep(key, made[-1]).value
         with self._lock:
-            return self._keep(key, self._next(key, None, change)).value
+            return self._keep(key, self._next(self._here(key), change)).value
 
-    def _put_back(self, shelf: Shelf, key: str, note: _Note[Value]) -> None:
-        """On the shelf, which was gone when it was made."""
-        shelf.change(self._name(key), lambda data: self._json.dump_json(_latest(self._read(data), note) or note))
-
-    def _next(self, key: str, there: _Note[Value] | None, change: Callable[[Value | None], Value]) -> _Note[Value]:
-        with self._lock:
-            base = _latest(there, self._notes.get(key))
+    def _next(self, base: _Note[Value] | None, change: Callable[[Value | None], Value]) -> _Note[Value]:
         if base is None:
             return _Note(self._clock(), change(None))
         return _Note(max(self._clock(), math.nextafter(base.at, math.inf)), change(base.value))
 
+    def _put_back(self, shelf: Shelf, key: str, note: _Note[Value]) -> None:
+        """On the shelf, which was gone when it was made."""
+        shelf.change(self._name(key), lambda data: _packed(_latest(self._read(data, note), note) or note))
+
+    def _here(self, key: str) -> _Note[Value] | None:
+        with self._lock:
+            return self._notes.get(key)
+
     def _keep(self, key: str, note: _Note[Value]) -> _Note[Value]:
         """Have it in memory, unless a later one is there."""
         with self._lock:
-            latest = _latest(note, self._notes.get(key)) or note
-            self._notes[key] = latest
+            self._notes[key] = _latest(note, self._notes.get(key)) or note
         return note
 
-    def _read(self, data: memoryview | None) -> _Note[Value] | None:
-        """What was noted; None where it is something else, such as another version's."""
+    def _read(self, data: memoryview | None, here: _Note[Value] | None) -> _Note[Value] | None:
+        """What was noted, `here` if that is it; None where it is something else, such as another version's."""
+        if data is None or len(data) < _MOMENT.size:
+            return None
+        [at] = _MOMENT.unpack_from(data)
+        if here and here.at == at:
+            return here
         try:
-            return None if data is None else self._json.validate_json(bytes(data))
-        except ValidationError:
+            return _Note(at, self._form.validate_python(orjson.loads(data[_MOMENT.size :])))
+        except ValueError:
             return None
 
     def _name(self, key: str) -> str:
         return f"{self._kind} {key}"
+
+
+def _packed(note: _Note[Value]) -> bytes:
+    return _MOMENT.pack(note.at) + orjson.dumps(note.value, default=list)
 
 
 def _latest(one: _Note[Value] | None, other: _Note[Value] | None) -> _Note[Value] | None:

@@ -124,7 +124,10 @@ class ServiceSettings(BaseModel):
     cache_dir: Path | None = Field(
         None,
         validation_alias="SAM_CACHE_DIR",
-        description="Folder where embeddings outlive a restart; several processes may share it. Empty: none.",
+        description=(
+            "Folder where embeddings, and what was said of projects and prompts, outlive a restart; several processes "
+            "may share it. Empty: none."
+        ),
     )
     disk_cache: Bytes = Field(
         ByteSize(10 * 1024**3),
@@ -135,8 +138,9 @@ class ServiceSettings(BaseModel):
         SecretStr(""),
         validation_alias="SAM_REDIS_URL",
         description=(
-            "Redis (`redis://`, `rediss://`, `unix://`) through which replicas share embeddings: an image is encoded "
-            "once among all of them. While it is gone, each goes on alone. Empty: none."
+            "Redis (`redis://`, `rediss://`, `unix://`) through which replicas share embeddings, each image encoded "
+            "once among all of them, and what was said of projects and prompts. While it is gone, each goes on alone. "
+            "Empty: none."
         ),
     )
     redis_seconds: int = Field(

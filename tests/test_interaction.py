@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 
 from sam_backend import services
 from sam_backend.backend import SamBackend
+from sam_backend.cache.disk import DiskCache
 from sam_backend.errors import PromptError
 from sam_backend.joins import Joins
 from sam_backend.labelstudio import images, rle
@@ -323,6 +325,44 @@ def test_two_cuts_that_wait_together_are_both_made_on_what_stands(shared: Servic
     together = only(ask(shared, scene, *cuts, drafts=drafts(three)))
     alone = only(ask(with_settings(shared), scene, *cuts, drafts=drafts(three)))
     assert np.array_equal(together, alone)
+
+
+# --------------------------------------------------------------------------------------------------- several replicas
+
+
+DIALOGUES: dict[str, list[list[dict[str, Any]]]] = {
+    "clicks in a box": [
+        [rectangle(*BOX)],
+        [keypoint(ON_THE_OBJECT, name="k1")],
+        [keypoint(ON_THE_OBJECT, name="k1"), keypoint(BESIDE_IT, positive=False, name="k2")],
+    ],
+    "a box is cut": [[rectangle(*BOX)], [keypoint(ON_THE_OBJECT, positive=False)]],
+    "what was accepted a moment ago is cut": [
+        [keypoint(ON_THE_OBJECT, name="k1")],
+        [keypoint(ON_THE_OBJECT, positive=False, name="k2")],
+        [keypoint(ON_THE_OBJECT, positive=False, name="k2"), keypoint(BESIDE_IT, positive=False, name="k3")],
+    ],
+}
+
+
+@pytest.mark.parametrize("dialogue", DIALOGUES.values(), ids=DIALOGUES)
+def test_each_request_may_reach_another_replica_or_one_that_was_restarted(
+    built: Services, scene: Scene, tmp_path: Path, dialogue: list[list[dict[str, Any]]]
+) -> None:
+    def replica() -> Services:
+        shelf, window = DiskCache(tmp_path, 10**7), built.settings.join_seconds
+        return replace(built, joins=Joins(window, shelf), recent=Recent(shelf))
+
+    def masks(replicas: list[Services]) -> list[list[tuple[bool, bytes]]]:
+        answers = [ask(one, scene, *prompts) for one, prompts in zip(replicas, dialogue, strict=True)]
+        first = answers[0][0]["id"]
+        return [
+            [(region["id"] == first, recordings.bitmap(region).tobytes()) for region in regions] for regions in answers
+        ]
+
+    alone = masks([with_settings(built)] * len(dialogue))
+    assert alone != masks([with_settings(built) for _ in dialogue])
+    assert alone == masks([replica() for _ in dialogue])
 
 
 # ------------------------------------------------------------------------------------------------------- sizes, numbers
