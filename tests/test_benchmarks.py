@@ -1,6 +1,8 @@
 """The benchmarks: what a row says and when it refuses to, and that the peer over HTTP does what it stands for."""
 
 import argparse
+import contextlib
+import itertools
 import json
 import math
 from collections.abc import Iterator
@@ -12,6 +14,7 @@ import pytest
 
 from benchmarks import bench, busy, clients, decoder, encoder, masks, prompting, report, rows, serving
 from benchmarks.example_backend import Files, create
+from benchmarks.observing import Stopwatch
 from benchmarks.official import predictor_class
 from benchmarks.rows import BF16, EQUAL, F32, TABLE, Row, compared
 from benchmarks.sides import Ran, Side, SideError, in_turn, peaks, sides, times
@@ -235,3 +238,17 @@ def test_masks_of_two_answers_are_compared_pixel_by_pixel() -> None:
     assert prompting.iou(left, left) == 1
     assert prompting.iou(left, ~left) == 0
     assert rows.F32 > rows.BF16 > rows.INT8
+
+
+# -------------------------------------------------------------------------------------------------------- observing
+
+
+def test_what_is_observed_inside_of_what_is_observed_counts_once_and_what_a_stage_does_not_at_all() -> None:
+    watch = Stopwatch(itertools.count().__next__)  # each look takes a second
+    with watch.running():
+        watch.around(lambda: None)()
+    assert watch.seconds == 1
+    with watch.at_both_ends(contextlib.nullcontext)():
+        for _ in range(50):
+            watch._clock()
+    assert watch.seconds == 3
