@@ -8,13 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 from sam_backend import logs
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 REGISTRY = CollectorRegistry()
+MODEL = Info("sam_model", "What is served, and on what.", registry=REGISTRY)
 REQUESTS = Counter("sam_requests", "Requests answered.", ["endpoint", "status"], registry=REGISTRY)
 REQUEST_SECONDS = Histogram(
     "sam_request_seconds", "Seconds to answer a request.", ["endpoint"], buckets=_SECONDS, registry=REGISTRY
@@ -53,6 +54,11 @@ def stage(name: str) -> Iterator[None]:
         trace = logs.current()
         if trace:
             trace.add(name, seconds)
+
+
+def name_model(version: str, device: str, precision: str) -> None:
+    """Say which model is served, on which of OpenVINO's devices, in which arithmetic."""
+    MODEL.info({"version": version, "device": device, "precision": precision})
 
 
 def count_cache(*, hit: bool, cache: str = "embeddings", tier: str = "memory") -> None:

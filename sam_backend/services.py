@@ -7,7 +7,7 @@ import math
 import threading
 from dataclasses import dataclass, field
 
-from sam_backend import logs, recent, settings
+from sam_backend import logs, metrics, recent, settings
 from sam_backend.cache.stores import open_link, open_state
 from sam_backend.clicks import Clicks
 from sam_backend.errors import ModelError, SamBackendError
@@ -106,6 +106,7 @@ def build(settings: Settings) -> Services:
     """
     link = open_link(settings)
     segmenter = Segmenter(settings, link)
+    metrics.name_model(segmenter.model_version, settings.device, segmenter.precision)
     pictures = Pictures(settings)
     warmer, later = (
         Warmer(pictures.get, functools.partial(segmenter.embed, urgency=urgency), settings.warm_queue, step_back)

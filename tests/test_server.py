@@ -1,6 +1,7 @@
 """The endpoints over real HTTP: what they answer, what they refuse, and that bad input leaves the process alive."""
 
 import importlib.util
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,6 +17,8 @@ from requests.auth import HTTPBasicAuth
 from tests.support import recordings, scenes
 from tests.support.image_host import TOKEN, ImageHost, image_host
 from tests.support.service import Service, running
+
+ROOT = Path(__file__).parents[1]
 
 USER, PASSWORD = "annotator", "pässword"
 NO_PROMPT = '<View><Image name="i" value="$image"/><Brush name="b" toName="i"/></View>'
@@ -303,6 +306,20 @@ def test_metrics_count_requests_errors_and_stages(service: Service) -> None:
     before = [service.metric(one) for one in (name, errors, fetches)]
     requests.post(f"{service.url}/predict", json=on("/data/upload/1/nowhere.png"), timeout=30)
     assert [service.metric(one) for one in (name, errors, fetches)] == [count + 1 for count in before]
+
+
+def test_metrics_name_the_model_its_device_and_precision(service: Service) -> None:
+    health = requests.get(f"{service.url}/health", timeout=30).json()
+    labels = f'device="{health["device"]}",precision="{health["precision"]}",version="{health["model_version"]}"'
+    assert service.metric(f"sam_model_info{{{labels}}}") == 1
+
+
+def test_every_metric_that_the_operations_name_is_there(service: Service) -> None:
+    text = (ROOT / "docs/operations.md").read_text()
+    named = set(re.findall(r"`(sam_[a-z_]+)", text))
+    shown = requests.get(f"{service.url}/metrics", timeout=30).text
+    assert len(named) > 8
+    assert named <= set(re.findall(r"^# TYPE (sam_[a-z_]+) ", shown, re.MULTILINE))
 
 
 def test_an_opened_task_is_warmed_and_its_first_click_finds_the_embedding(service: Service, host: ImageHost) -> None:
