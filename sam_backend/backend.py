@@ -1,7 +1,6 @@
 """`SamBackend`: one request of Label Studio, start to end, under our own server and under label-studio-ml's."""
 
 import contextlib
-import functools
 import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,10 +9,11 @@ from typing import Any
 import orjson
 
 from sam_backend import logs, services
-from sam_backend.errors import BodyError, TaskError
+from sam_backend.errors import TaskError
 from sam_backend.interaction import Interaction
+from sam_backend.interface import make_plan, parse_config
 from sam_backend.joins import Place
-from sam_backend.labelstudio import config, prompts, results
+from sam_backend.labelstudio import prompts, results
 from sam_backend.labelstudio.addresses import Connection
 from sam_backend.labelstudio.config import LabelConfig
 from sam_backend.labelstudio.tasks import image_url, image_urls
@@ -24,7 +24,6 @@ from sam_backend.preannotation.plan import Plan
 from sam_backend.preannotation.spots import read
 from sam_backend.projects import Project
 from sam_backend.services import Services
-from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -220,26 +219,3 @@ class SamBackend(LabelStudioMLBase):
 def _urls(task: Task, label_config: LabelConfig) -> list[str]:
     """The task's images; at least one, or TaskError."""
     return image_urls(task, label_config) or [image_url(task, label_config.images[0])]
-
-
-def make_plan(settings: Settings, label_config: str, extra_params: Any) -> Plan:
-    """What automatic mode does with a project.
-
-    Raises:
-        ExtraParamsError: a parameter is unknown or wrong.
-        BodyError, LabelConfigError: as `parse_config`.
-    """
-    return Plan.of(settings, parse_config(label_config, prompted=False), extra_params)
-
-
-@functools.lru_cache(maxsize=64)
-def parse_config(label_config: str, *, prompted: bool = True) -> LabelConfig:
-    """The label config, parsed once per text.
-
-    Raises:
-        BodyError: there is none.
-        LabelConfigError: it has no control to answer with or, for clicks (`prompted`), no prompt to read.
-    """
-    if not label_config:
-        raise BodyError("There is no label config.", "Reload the project's page in Label Studio: it sends /setup.")
-    return config.parse(label_config, prompted=prompted)

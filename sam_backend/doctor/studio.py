@@ -8,10 +8,9 @@ from urllib.parse import urlencode
 import orjson
 import requests
 
-from sam_backend import backend
 from sam_backend.doctor.finding import Finding, failed, note, ok
 from sam_backend.errors import LabelStudioError, SamBackendError
-from sam_backend.labelstudio import results
+from sam_backend.interface import checked_plan
 from sam_backend.labelstudio.addresses import Connection, shown
 from sam_backend.labelstudio.config import LabelConfig
 from sam_backend.labelstudio.session import Session
@@ -101,9 +100,7 @@ def _project(studio: Studio, settings: Settings, number: int | None) -> Iterator
     about = studio.get(f"/api/projects/{number}")
     name = f"{number}, {about.get('title', '')!r}"
     try:
-        plan = backend.make_plan(settings, about.get("label_config", ""), None)
-        config = plan.label_config if plan.is_on else backend.parse_config(about.get("label_config", ""))
-        results.check(config, plan.options)
+        config = checked_plan(settings, about.get("label_config", ""), None).label_config
     except SamBackendError as error:
         yield failed("label config", error)
     else:

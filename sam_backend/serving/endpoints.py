@@ -7,7 +7,7 @@ from typing import Any
 
 from sam_backend import backend, logs
 from sam_backend.errors import BodyError
-from sam_backend.labelstudio import results
+from sam_backend.interface import checked_plan
 from sam_backend.labelstudio.bodies import PredictBody, read_predict, read_setup
 from sam_backend.projects import Project
 from sam_backend.services import Services
@@ -61,8 +61,7 @@ class Endpoints:
         """Remember a project, or say what its label config lacks, or which of its extra params is wrong."""
         setup = read_setup(body)
         _about(f"project {setup.project}")
-        plan = backend.make_plan(self._services.settings, setup.schema, setup.extra_params)
-        results.check(plan.label_config if plan.is_on else backend.parse_config(setup.schema), plan.options)
+        plan = checked_plan(self._services.settings, setup.schema, setup.extra_params)
         project = Project(setup.schema, setup.hostname, setup.access_token, setup.extra_params)
         self._services.projects.remember(setup.project, project)
         return {"model_version": plan.version(self._services.segmenter.model_version)}, 200
