@@ -10,6 +10,7 @@ from sam_backend import logs
 from sam_backend.errors import SamBackendError
 from sam_backend.labelstudio import upcoming
 from sam_backend.labelstudio.config import LabelConfig
+from sam_backend.labelstudio.networks import Networks
 from sam_backend.labelstudio.session import Session
 from sam_backend.labelstudio.tasks import image_urls
 from sam_backend.labelstudio.upcoming import Opened
@@ -35,7 +36,7 @@ class NextTasks:
         self._warm = warm
         self._count = settings.warm_next if settings.warm_queue else 0
         self._seconds = settings.image_timeout
-        self._session = Session()
+        self._session = Session(Networks.of(settings))
         self._asks: Backlog[Opened, None] = Backlog("next-tasks", 1, _MOST_WAITING, join_running=True)
         self._numbers = itertools.count()
         self._lock = threading.Lock()

@@ -15,6 +15,7 @@ from sam_backend.errors import SamBackendError
 from sam_backend.labelstudio import images
 from sam_backend.labelstudio.addresses import Connection, TaskId
 from sam_backend.labelstudio.fetch import Fetcher, Stamp
+from sam_backend.labelstudio.networks import Networks
 from sam_backend.sam.types import Image
 from sam_backend.settings import Settings
 from sam_backend.sightings import Sighting, Sightings
@@ -57,7 +58,7 @@ class Pictures:
 
     def __init__(self, settings: Settings, budget: int = _BUDGET) -> None:
         self._limits = images.Limits.of(settings)
-        self._fetcher = Fetcher()
+        self._fetcher = Fetcher(Networks.of(settings))
         self._seen: Sightings[Picture] = Sightings(settings.image_fresh)
         self._looks: SingleFlight[Picture, Image] = SingleFlight()
         self._decoded: MemoryCache[bytes, _Decoded] = MemoryCache(budget)

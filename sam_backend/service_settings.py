@@ -1,27 +1,13 @@
 """The settings of the service; `sam_backend.settings` reads them."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AfterValidator, BaseModel, ByteSize, ConfigDict, Field, HttpUrl, SecretStr, TypeAdapter
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, SecretStr
+
+from sam_backend.setting_types import Bytes, Networks, Url
 
 BUILTIN_MODEL = "builtin"
-
-
-def _at_least_one_byte(value: ByteSize) -> ByteSize:
-    if value < 1:
-        raise ValueError("must be at least 1 byte")
-    return value
-
-
-def _web_url(value: str) -> str:
-    if value:
-        TypeAdapter(HttpUrl).validate_python(value)
-    return value.rstrip("/")
-
-
-Bytes = Annotated[ByteSize, AfterValidator(_at_least_one_byte)]
-Url = Annotated[str, AfterValidator(_web_url)]
 
 
 class ServiceSettings(BaseModel):
@@ -222,6 +208,14 @@ class ServiceSettings(BaseModel):
         description=(
             "Seconds for which clicks do not ask again whether an address still shows the same image; opening the task "
             "asks. `0`: each click asks."
+        ),
+    )
+    image_networks: Networks = Field(
+        (),
+        validation_alias="SAM_IMAGE_NETWORKS",
+        description=(
+            "Networks that images may come from beside the public internet and Label Studio, with commas between them: "
+            "`10.1.0.0/16,192.168.1.5`. Others that are not public are refused, in redirects too."
         ),
     )
     max_body_bytes: Bytes = Field(

@@ -13,6 +13,7 @@ from sam_backend.errors import LabelStudioError, SamBackendError
 from sam_backend.interface import checked_plan
 from sam_backend.labelstudio.addresses import Connection, shown
 from sam_backend.labelstudio.config import LabelConfig
+from sam_backend.labelstudio.networks import Networks
 from sam_backend.labelstudio.session import Session
 from sam_backend.labelstudio.tasks import image_urls
 from sam_backend.labelstudio.tokens import is_personal
@@ -35,7 +36,7 @@ class Studio:
 
     def __init__(self, settings: Settings) -> None:
         self.connection = Connection(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())
-        self._session = Session()
+        self._session = Session(Networks.of(settings))
 
     def get(self, path: str, **query: Any) -> Any:
         """The JSON that it answers.

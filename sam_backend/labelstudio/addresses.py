@@ -17,6 +17,7 @@ import requests
 from urllib3.util import parse_url
 
 from sam_backend.errors import ImageUrlError
+from sam_backend.labelstudio.networks import NamedBy
 
 Origin = tuple[str, str, int]
 
@@ -40,12 +41,14 @@ class Connection:
         api_key: `LABEL_STUDIO_API_KEY`, or empty.
         setup_hostname: the address that the project's `/setup` named, or empty.
         setup_token: the token that came with it, or empty.
+        is_anonymous: no token is sent, not even to them.
     """
 
     label_studio_url: str = ""
     api_key: str = field(default="", repr=False)
     setup_hostname: str = ""
     setup_token: str = field(default="", repr=False)
+    is_anonymous: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ def credential_for(url: str, connection: Connection) -> Credential | None:
     """The one token that may be sent to this address, or None."""
     origin = _origin(url)
     pairs = ((connection.label_studio_url, connection.api_key), (connection.setup_hostname, connection.setup_token))
-    for base, token in pairs:
+    for base, token in pairs if not connection.is_anonymous else ():
         if token and origin is not None and origin == _origin(base):
             return Credential(base.rstrip("/"), token)
     return None
@@ -140,6 +143,16 @@ def is_label_studio(url: str, connection: Connection) -> bool:
     """It is an address of the Label Studio that the request belongs to."""
     ours = {_origin(connection.label_studio_url), _origin(connection.setup_hostname)}
     return _origin(url) in ours - {None}
+
+
+def named_by(url: str, connection: Connection) -> NamedBy:
+    """Who named the host of an address. Where `LABEL_STUDIO_URL` is set, what `/setup` names is not needed."""
+    origin = _origin(url)
+    if origin is not None and origin == _origin(connection.label_studio_url):
+        return NamedBy.OPERATOR
+    if origin is not None and not connection.label_studio_url and origin == _origin(connection.setup_hostname):
+        return NamedBy.SETUP
+    return NamedBy.ANYBODY
 
 
 def shown(address: str) -> str:

@@ -6,7 +6,7 @@ file's version (`Stamp`) goes back to the address that said it, and to no other.
 
 import base64
 import binascii
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Self
 from urllib.parse import unquote_to_bytes, urljoin
 
@@ -23,6 +23,7 @@ from sam_backend.labelstudio.addresses import (
     shown,
 )
 from sam_backend.labelstudio.images import Limits
+from sam_backend.labelstudio.networks import Networks
 from sam_backend.labelstudio.session import Session
 from sam_backend.labelstudio.transport import Deadline, read
 
@@ -66,10 +67,14 @@ class File:
 
 
 class Fetcher:
-    """Fetches images; keeps connections and access tokens. Threads share it."""
+    """Fetches images; keeps connections and access tokens. Threads share it.
 
-    def __init__(self) -> None:
-        self._session = Session()
+    Args:
+        networks: where images may come from.
+    """
+
+    def __init__(self, networks: Networks) -> None:
+        self._session = Session(networks)
 
     def fetch(self, address: str, connection: Connection, limits: Limits, task_id: TaskId | None = None) -> bytes:
         """The image file that a task names.
@@ -116,7 +121,9 @@ class Fetcher:
                     _check_status(response, url, address, connection)
                     return File(read(response, limits.max_bytes), Stamp.of(url, response))
                 if is_cloud(address) and response.status_code == requests.codes.see_other:
-                    connection = Connection()  # a signed address opens by itself, and some refuse a token beside it
+                    connection = replace(
+                        connection, is_anonymous=True
+                    )  # a signed address opens by itself, and some refuse a token beside it
                 url = checked(urljoin(url, response.headers["Location"]))
         raise ImageUnavailableError(
             f"The image {shown(address)} redirects more than {MAX_REDIRECTS} times.", "Correct its address."
@@ -129,7 +136,8 @@ def _check_status(response: requests.Response, url: str, address: str, connectio
         return
     remedy = "Check that the image exists."
     is_closed = status in (requests.codes.unauthorized, requests.codes.forbidden)
-    if is_cloud(address) and not (is_closed and is_label_studio(url, connection)):
+    is_label_studios = is_label_studio(url, connection) and not connection.is_anonymous
+    if is_cloud(address) and not (is_closed and is_label_studios):
         remedy = (
             "Check that the task's project has an import storage for it, with valid keys, and that the file is there."
         )

@@ -5,23 +5,21 @@ connection's timeout counts from the request to the answer's last byte. What no 
 resolver, which has limits of its own.
 """
 
-import http.client
-import io
-import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import PoolManager, Timeout
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from requests.utils import select_proxy
+from urllib3 import Timeout
 from urllib3.exceptions import HTTPError, ProtocolError
 
 from sam_backend.errors import ImageTimeoutError, ImageTooLargeError, ImageUnavailableError
+from sam_backend.labelstudio import connections
 from sam_backend.labelstudio.addresses import shown
+from sam_backend.labelstudio.networks import Gate
 
 _CHUNK = 64 * 1024
 
@@ -58,10 +56,15 @@ class Deadline:
 
 
 class Http:
-    """Sends requests, keeps connections; follows no redirects, keeps no cookies, reads no .netrc. Threads share it."""
+    """Sends requests, keeps connections; follows no redirects, keeps no cookies, reads no .netrc. Threads share it.
 
-    def __init__(self) -> None:
-        self._adapter = _Adapter(pool_maxsize=32)
+    Args:
+        gate: which addresses it connects to.
+    """
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._adapter = connections.Adapter(gate, pool_maxsize=32)
         self._environment = requests.Session()
 
     @contextmanager
@@ -71,6 +74,7 @@ class Http:
         """The answer to a GET, or to a POST of `json`; its body is not read yet, and closed at the end.
 
         Raises:
+            ImageUrlError: the gate admits none of the host's addresses.
             ImageTimeoutError: the deadline is over, here or inside the `with` block.
             ImageUnavailableError: no connection, or it broke, here or inside the `with` block.
         """
@@ -89,6 +93,8 @@ class Http:
         """Send, and once more when a kept connection turns out to be closed by the server."""
         options: dict[str, Any] = {}  # proxies and certificates, which requests takes from the environment
         options.update(self._environment.merge_environment_settings(str(request.url), {}, True, None, None))
+        if select_proxy(str(request.url), options["proxies"]):
+            connections.check_unresolved(urlsplit(str(request.url)).hostname or "", self._gate)
         for is_last in (False, True):
             options["timeout"] = Timeout(total=deadline.remaining())
             try:
@@ -125,66 +131,3 @@ def _cause(error: BaseException) -> str:
     while cause := error.__cause__ or error.__context__:
         error = cause
     return f"{str(error) or type(error).__name__}".splitlines()[0]
-
-
-class _Reader(io.RawIOBase):
-    """Reads from a socket until its timeout, counted from now, is over."""
-
-    def __init__(self, raw: io.RawIOBase, sock: socket.socket) -> None:
-        self._raw = raw
-        self._sock = sock
-        timeout = sock.gettimeout()
-        self._end = None if timeout is None else time.monotonic() + timeout
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int | None:
-        if self._end is not None:
-            left = self._end - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("the answer took too long")
-            self._sock.settimeout(left)
-        return self._raw.readinto(buffer)
-
-    def close(self) -> None:
-        self._raw.close()
-        super().close()
-
-
-class _Answer(http.client.HTTPResponse):
-    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        self.fp = io.BufferedReader(_Reader(self.fp.detach(), sock))
-
-
-class _Connection(HTTPConnection):
-    response_class = _Answer
-
-
-class _TlsConnection(HTTPSConnection):
-    response_class = _Answer
-
-
-class _Pool(HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _TlsPool(HTTPSConnectionPool):
-    ConnectionCls = _TlsConnection
-
-
-class _Adapter(HTTPAdapter):
-    """Puts the connections above in place of urllib3's."""
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        super().init_poolmanager(*args, **options)
-        _install(self.poolmanager)
-
-    def proxy_manager_for(self, *args: Any, **options: Any) -> Any:
-        return _install(super().proxy_manager_for(*args, **options))
-
-
-def _install(manager: PoolManager) -> PoolManager:
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _TlsPool}
-    return manager

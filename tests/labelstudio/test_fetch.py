@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import ip_network
 from typing import Any
 from urllib.parse import quote_from_bytes
 
@@ -23,6 +24,7 @@ from sam_backend.errors import (
 from sam_backend.labelstudio import addresses, tokens
 from sam_backend.labelstudio.fetch import MAX_REDIRECTS, Connection, Fetcher
 from sam_backend.labelstudio.images import Limits
+from sam_backend.labelstudio.networks import Networks
 from tests.labelstudio.servers import Asked, CloudStudio, LabelStudio, Reply, Server, raw, serving
 
 IMAGE = bytes(range(256)) * 40
@@ -30,6 +32,8 @@ LIMITS = Limits(max_bytes=20_000, max_pixels=10**6, timeout=10)
 HASTY = Limits(max_bytes=20_000, max_pixels=10**6, timeout=0.5)
 LEGACY = "0123456789abcdef0123456789abcdef01234567"
 NOBODY = Connection()
+LOOPBACK = Networks((ip_network("127.0.0.0/8"),))
+"""Other hosts are on loopback too."""
 
 
 def image(_: Asked) -> Reply:
@@ -46,7 +50,7 @@ def redirect(location: str, status: int = 302) -> Callable[[Asked], Reply]:
 
 @pytest.fixture
 def fetcher() -> Fetcher:
-    return Fetcher()
+    return Fetcher(LOOPBACK)
 
 
 @pytest.fixture

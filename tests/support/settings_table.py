@@ -28,7 +28,7 @@ def _shown(default: Any) -> str:
         default = default.get_secret_value()
     if isinstance(default, ByteSize):
         default = default.human_readable().replace(".0", "")
-    if default is None:
+    if default in (None, ()):
         default = ""
     text = f"{default:g}" if isinstance(default, float) else str(default)
     return f"`{text}`" if text else ""
