@@ -45,6 +45,7 @@ def service(host: ImageHost, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "LABEL_STUDIO_URL": host.url,
         "LABEL_STUDIO_API_KEY": TOKEN,
         "SAM_IMAGE_TIMEOUT": "4",
+        "SAM_IMAGE_NETWORKS": "127.0.0.2",
         "SAM_MAX_IMAGE_BYTES": "2500000",
         "SAM_MAX_BODY_BYTES": "4000000",
     }
@@ -195,7 +196,8 @@ def test_a_click_on_two_tasks_is_refused(service: Service) -> None:
         ("/data/upload/1/nowhere.png", 502, "ImageUnavailableError"),
         ("/data/upload/1/error", 502, "ImageUnavailableError"),
         ("/data/upload/1/loop", 502, "ImageUnavailableError"),
-        ("http://127.0.0.1:9/closed.png", 502, "ImageUnavailableError"),
+        ("http://127.0.0.2:9/closed.png", 502, "ImageUnavailableError"),
+        ("http://127.0.0.1:9/private.png", 400, "ImageUrlError"),
         ("/data/upload/1/page.html", 422, "ImageUnreadableError"),
         ("/data/upload/1/half.png", 422, "ImageUnreadableError"),
         ("/data/upload/1/vast.png", 413, "ImageTooLargeError"),

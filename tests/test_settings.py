@@ -40,6 +40,11 @@ def test_without_a_folder_nothing_is_kept_on_disk(tmp_path: Path) -> None:
         ({"SAM_IMAGE_TIMEOUT": "nan"}, "SAM_IMAGE_TIMEOUT"),
         ({"SAM_MODEL": "../elsewhere"}, "SAM_MODEL"),
         ({"LABEL_STUDIO_URL": "ftp://labels"}, "LABEL_STUDIO_URL"),
+        (
+            {"SAM_IMAGE_NETWORKS": "10.0.0.0/8,10.1.2.3/16"},
+            "SAM_IMAGE_NETWORKS = '10.0.0.0/8,10.1.2.3/16': 10.1.2.3/16",
+        ),
+        ({"SAM_IMAGE_NETWORKS": "minio"}, "SAM_IMAGE_NETWORKS = 'minio'"),
         ({"BASIC_AUTH_USER": "ann"}, "BASIC_AUTH_PASS"),
         ({"LABEL_STUDIO_API_KEY": "tell-nobody"}, "LABEL_STUDIO_URL"),
         ({"SAM_MODLE": "vit_b"}, "Did you mean SAM_MODEL?"),

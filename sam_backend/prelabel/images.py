@@ -4,6 +4,7 @@ Label Studio reads local files as `/data/local-files/?d=PATH`, where PATH is rel
 `LOCAL_FILES_DOCUMENT_ROOT` and escaped as in any query.
 """
 
+import functools
 import glob
 import os
 import re
@@ -19,6 +20,9 @@ from sam_backend.prelabel.types import Item
 
 LOCAL_FILES = "/data/local-files/?d="
 SUFFIXES = (".avif", ".bmp", ".gif", ".jfif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+_FOLDERS = 1024
+"""Whose real paths are remembered: to follow all links of each file would take as long as to find it."""
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:|/data/(upload|local-files)/")
 _FIELD = re.compile(r"\$(\w+)")
@@ -65,7 +69,7 @@ class Images:
             wildcard, or the current folder.
 
     Raises:
-        JobError: there are no images, or one is not below `root`.
+        JobError: there are no images, or one is not below `root`: by its path, or behind symbolic links.
     """
 
     def __init__(self, what: str, field: Field, prefix: str = LOCAL_FILES, root: Path | None = None) -> None:
@@ -73,6 +77,7 @@ class Images:
         self._prefix = prefix
         self._base, self._names = _find(what)
         self._root = _absolute(root or self._base)
+        self._real = functools.lru_cache(_FOLDERS)(os.path.realpath)
         self._count = sum(1 for name in self._names() if self._url(name))
         if not self._count:
             raise JobError(f"There are no images in {what}.", f"Files with these endings count: {' '.join(SUFFIXES)}.")
@@ -98,7 +103,21 @@ class Images:
                 f"{path} is not below {self._root}, so it has no address in Label Studio.",
                 "Give --document-root DIR, the folder that Label Studio's LOCAL_FILES_DOCUMENT_ROOT names.",
             ) from None
+        self._check_links(path)
         return self._prefix + quote(os.fsencode(below.as_posix()))
+
+    def _check_links(self, path: Path) -> None:
+        """A folder that somebody else made may have links to files that are none of his.
+
+        Raises:
+            JobError: the file itself is not below the root.
+        """
+        real = Path(os.path.realpath(path) if path.is_symlink() else self._real(path.parent))
+        if not real.is_relative_to(self._real(self._root)):
+            raise JobError(
+                f"{path} leads to {real}, which is not below {self._root}.",
+                "Give --document-root DIR, a folder that has both, or put the file itself there.",
+            )
 
 
 def _absolute(path: Path) -> Path:

@@ -5,6 +5,7 @@ import contextlib
 import json
 import secrets
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -45,13 +46,19 @@ class Server:
     asked: list[Asked] = field(default_factory=list)
 
     @property
+    def port(self) -> int:
+        return int(self.url.rsplit(":", 1)[1])
+
+    @property
     def authorizations(self) -> list[str]:
         return [asked.authorization for asked in self.asked]
 
 
 @contextlib.contextmanager
-def serving(answer: Callable[[Asked], Reply], host: str = "127.0.0.1") -> Iterator[Server]:
-    """Run a server that answers so, while inside."""
+def serving(
+    answer: Callable[[Asked], Reply], host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+) -> Iterator[Server]:
+    """Run a server that answers so, while inside; on any free port, unless one is named."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -69,9 +76,11 @@ def serving(answer: Callable[[Asked], Reply], host: str = "127.0.0.1") -> Iterat
         def log_message(self, *_: object) -> None:
             pass
 
-    httpd = ThreadingHTTPServer((host, 0), Handler)
+    httpd = ThreadingHTTPServer((host, port), Handler)
     httpd.daemon_threads = True
-    server = Server(f"http://{host}:{httpd.server_address[1]}")
+    if tls:
+        httpd.socket = tls.wrap_socket(httpd.socket, server_side=True)
+    server = Server(f"{'https' if tls else 'http'}://{host}:{httpd.server_address[1]}")
     thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
     thread.start()
     try:

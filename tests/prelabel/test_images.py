@@ -52,6 +52,44 @@ def test_an_image_outside_of_that_folder_is_refused(tmp_path: Path) -> None:
         Images(str(tmp_path / "photos"), FIELD, root=tmp_path / "other")
 
 
+def test_a_list_leads_to_no_image_outside_by_dots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(make(tmp_path, "photos/1.png", "secret.png") / "photos")
+    Path("list.txt").write_text("1.png\n./../photos/1.png\n")
+    assert addresses(Images("list.txt", FIELD)) == ["/data/local-files/?d=1.png"] * 2
+    for outside in ("../secret.png", "x/../../secret.png", str(tmp_path / "secret.png")):
+        Path("list.txt").write_text(f"1.png\n{outside}\n")
+        with pytest.raises(JobError, match=r"secret\.png is not below"):
+            Images("list.txt", FIELD)
+
+
+@pytest.mark.parametrize("what", ["photos", "photos/*.png", "photos/2.png", "list.txt"])
+def test_a_link_leads_to_no_image_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str) -> None:
+    monkeypatch.chdir(make(tmp_path, "work/photos/1.png", "secret.png") / "work")
+    Path("photos/2.png").symlink_to("../../secret.png")
+    Path("list.txt").write_text("photos/2.png\n")
+    with pytest.raises(JobError, match=r"2\.png leads to .*secret\.png, which is not below .* --document-root"):
+        Images(what, FIELD)
+    (address,) = [one for one in addresses(Images(what, FIELD, root=tmp_path)) if "2.png" in one]
+    assert address == "/data/local-files/?d=work/photos/2.png"
+
+
+def test_a_linked_folder_leads_to_no_image_outside(tmp_path: Path) -> None:
+    make(tmp_path, "photos/1.png", "secrets/2.png", "photos/own/3.png")
+    (tmp_path / "photos/away").symlink_to("../secrets")
+    (tmp_path / "photos/near").symlink_to("own")
+    assert addresses(Images(f"{tmp_path}/photos/near/*.png", FIELD)) == ["/data/local-files/?d=3.png"]
+    with pytest.raises(JobError, match=r"away/2\.png leads to .*secrets"):
+        Images(f"{tmp_path}/photos/*/*.png", FIELD)
+
+
+def test_links_within_the_folder_and_to_the_folder_are_fine(tmp_path: Path) -> None:
+    make(tmp_path, "store/deep/1.png")
+    (tmp_path / "store/2.png").symlink_to("deep/1.png")
+    (tmp_path / "photos").symlink_to("store")
+    expected = ["/data/local-files/?d=2.png", "/data/local-files/?d=deep/1.png"]
+    assert addresses(Images(str(tmp_path / "photos"), FIELD)) == expected
+
+
 def test_a_pattern_names_images(tmp_path: Path) -> None:
     make(tmp_path, "a/1.png", "a/2.jpg", "b/1.png", "b/deep/1.png")
     assert [item.key for item in Images(f"{tmp_path}/*/1.png", FIELD)] == ["a/1.png", "b/1.png"]
