@@ -79,6 +79,19 @@ def test_label_studio_is_not_there() -> None:
     assert "no connection to 'http://127.0.0.1:9/" in found[0].text
 
 
+@pytest.mark.parametrize(
+    ("more", "is_open"),
+    [
+        ({}, False),
+        ({"SAM_HOST": "0.0.0.0"}, True),
+        ({"SAM_HOST": "0.0.0.0", "BASIC_AUTH_USER": "ann", "BASIC_AUTH_PASS": "x"}, False),
+    ],
+)
+def test_an_open_port_without_label_studios_address_is_noted(more: dict[str, str], is_open: object) -> None:
+    [found] = checks.examine(settings.load(more), None)
+    assert (found.verdict, "BASIC_AUTH_USER" in found.text) == (NOTE, is_open)
+
+
 def test_label_studio_lives_somewhere_else(studio: Studio) -> None:
     studio.faults["GET", "/api/version"] = [302]
     found = examined(studio)

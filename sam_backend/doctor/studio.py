@@ -67,7 +67,9 @@ def examine(settings: Settings, project: int | None) -> Iterator[Finding]:
     """Label Studio, the token, and a project: the one that is named, or any."""
     if not settings.label_studio_url:
         text = "LABEL_STUDIO_URL is not set: images come from the host that /setup names, with the token that it sends."
-        yield note("label studio", text, "Set it, with LABEL_STUDIO_API_KEY, where that token is refused.")
+        if not Networks.of(settings).knows_setup:
+            text += " It has to be public: the port is open, and without BASIC_AUTH_USER anybody can send /setup."
+        yield note("label studio", text, "Set it, with LABEL_STUDIO_API_KEY, where that host or token is refused.")
         return
     topic = "label studio"
     try:
