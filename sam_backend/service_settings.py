@@ -46,7 +46,10 @@ class ServiceSettings(BaseModel):
     host: str = Field(
         "127.0.0.1",
         validation_alias="SAM_HOST",
-        description="Address to listen on; `0.0.0.0` lets other machines in, then set `BASIC_AUTH_USER` too.",
+        description=(
+            "Address to listen on; `0.0.0.0` lets other machines in, then set `BASIC_AUTH_USER` too. Without it, a "
+            "Label Studio in a private network has to be named by `LABEL_STUDIO_URL`: `/setup` is not enough there."
+        ),
     )
     port: int = Field(
         9090,
