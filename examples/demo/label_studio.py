@@ -47,6 +47,14 @@ class Login:
     token: str
 
 
+@dataclass(frozen=True)
+class Credentials:
+    """What a backend asks of Label Studio: its BASIC_AUTH_USER and BASIC_AUTH_PASS."""
+
+    user: str
+    password: str
+
+
 def kept_login(file: Path) -> Login:
     """The login in `file`; a new one with a random password and token is written there first if there is none."""
     if not file.exists():
@@ -119,15 +127,31 @@ class LabelStudio:
         answer = self.request("GET", "/api/tasks", params={"project": project, "fields": "all", "page_size": 100})
         return sorted(answer["tasks"], key=lambda task: int(task["id"]))
 
-    def connect(self, project: int, backend_url: str, extra_params: object = None) -> None:
+    def connect(
+        self, project: int, backend_url: str, extra_params: object = None, credentials: Credentials | None = None
+    ) -> None:
         """Make this backend the project's only one, for interactive use; LabelStudioError holds its complaint.
 
-        A backend that is connected already keeps the `extra_params` that it has.
+        A backend that is connected already keeps the `extra_params` that it has, and gets new `credentials`.
         """
-        connected = self.request("GET", "/api/ml", params={"project": project})
-        for backend in connected:
-            if backend["url"].rstrip("/") != backend_url:
+        body = _authentication(credentials) if credentials else {}
+        connected = False
+        for backend in self.request("GET", "/api/ml", params={"project": project}):
+            if backend["url"].rstrip("/") != backend_url or connected:
                 self.request("DELETE", f"/api/ml/{backend['id']}")
-        if not any(backend["url"].rstrip("/") == backend_url for backend in connected):
-            body = {"project": project, "url": backend_url, "title": "SAM", "is_interactive": True}
+                continue
+            connected = True
+            if body:
+                self.request("PATCH", f"/api/ml/{backend['id']}", json=body | {"project": project, "url": backend_url})
+        if not connected:
+            body |= {"project": project, "url": backend_url, "title": "SAM", "is_interactive": True}
             self.request("POST", "/api/ml", json=body | ({"extra_params": extra_params} if extra_params else {}))
+
+
+def _authentication(credentials: Credentials) -> dict[str, Any]:
+    """The fields of a model connection."""
+    return {
+        "auth_method": "BASIC_AUTH",
+        "basic_auth_user": credentials.user,
+        "basic_auth_pass": credentials.password,
+    }
