@@ -20,7 +20,7 @@ BENCH := .venv-bench/.complete
 
 JSON ?= bench.json
 
-.PHONY: help run demo test e2e soak bench bench-short lint format docs clean redis browser
+.PHONY: help run demo test e2e soak bench bench-short lint format docs clean servers browser
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -28,13 +28,13 @@ help: ## list the targets
 run: $(SERVICE) ## start the backend on port 9090 (PORT=...) with the built-in model (SAM_MODEL=...)
 	@exec .venv/bin/sam-backend serve
 
-test: lint redis $(SERVICE) ## lint, check the types, and run every test but the browser's
+test: lint servers $(SERVICE) ## lint, check the types, and run every test but the browser's
 	BACKEND_BIN=.venv/bin/sam-backend .venv-test/bin/python -m pytest -n 2 --dist loadfile
 
-e2e: browser $(PROJECT) $(E2E) ## the tests with a real Label Studio and a real browser
+e2e: browser servers $(PROJECT) $(E2E) ## the tests with a real Label Studio and a real browser
 	.venv-e2e/bin/python -m pytest -m e2e tests/e2e
 
-soak: $(PROJECT) $(E2E) $(TESTS) ## the long tests: bulk jobs killed again and again, a crowd of 600 objects
+soak: servers $(PROJECT) $(E2E) $(TESTS) ## the long tests: bulk jobs killed again and again, a crowd of 600 objects
 	.venv-e2e/bin/python -m pytest -m soak tests/e2e -s
 	.venv-test/bin/python -m pytest -m soak -s
 
@@ -102,16 +102,18 @@ $(BENCH): requirements.txt requirements-bench.txt requirements-export.txt requir
 	@.venv-bench/bin/pip install -q --no-deps -e .
 	@touch $@
 
-redis:
-	@if ! command -v redis-server >/dev/null; then \
+# $(call debian,PROGRAMS,PACKAGES) sees to it that Debian's packages are there, or says which are missing.
+define debian
+	@for program in $(1); do command -v $$program >/dev/null || missing=1; done; \
+	if [ -n "$${missing:-}" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			echo "Installing Debian's redis-server."; \
-			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends redis-server >/dev/null; \
-		else echo "redis-server is needed (Debian: sudo apt-get install redis-server)." >&2; exit 1; fi; fi
+			echo "Installing Debian's $(2)."; \
+			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(2) >/dev/null; \
+		else echo "Missing one of: $(1) (Debian: sudo apt-get install $(2))." >&2; exit 1; fi; fi
+endef
+
+servers:
+	$(call debian,redis-server redis-cli haproxy docker-compose wget,redis-server redis-tools haproxy docker-compose wget)
 
 browser:
-	@if ! { command -v chromium && command -v chromedriver; } >/dev/null; then \
-		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-			echo "Installing Debian's chromium and chromium-driver."; \
-			apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium chromium-driver >/dev/null; \
-		else echo "chromium and chromedriver are needed (Debian: sudo apt-get install chromium chromium-driver)." >&2; exit 1; fi; fi
+	$(call debian,chromium chromedriver,chromium chromium-driver)

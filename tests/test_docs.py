@@ -110,16 +110,6 @@ def test_every_setting_that_a_document_names_exists() -> None:
     assert named - known == set()
 
 
-@pytest.mark.parametrize("file", ["docker-compose.yml", "Dockerfile"])
-def test_the_container_sets_known_settings(file: str) -> None:
-    text = (ROOT / file).read_text()
-    named = set(re.findall(r"^\s+(?:ENV )?([A-Z][A-Z_]+)[:=]", text, re.MULTILINE)) | set(
-        re.findall(r"ENV ([A-Z_]+)=", text)
-    )
-    assert named
-    assert named - set(environment_fields()) == set()
-
-
 # ---------------------------------------------------------------------------------------------------------- links
 
 
@@ -155,10 +145,6 @@ def test_every_decision_is_listed() -> None:
 def test_the_changelog_has_the_current_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text()
     assert re.search(rf"^## \[{re.escape(sam_backend.__version__)}\] - \d{{4}}-\d\d-\d\d$", changelog, re.MULTILINE)
-
-
-def test_the_image_is_tagged_with_the_current_version() -> None:
-    assert f"image: sam-backend:{sam_backend.__version__}\n" in (ROOT / "docker-compose.yml").read_text()
 
 
 # --------------------------------------------------------------------------------------------------- requirements

@@ -1,4 +1,4 @@
-"""The long form of `test_replicas`: three services, a Redis and an nginx; one of the services is killed."""
+"""The long form of `test_replicas`: three services, a Redis and the balancer; one of the services is killed."""
 
 import random
 from collections.abc import Iterator

@@ -1,8 +1,8 @@
 """`python -m examples.demo.connect`: connects a running Label Studio and a running backend; for docker-compose.yml.
 
-Makes the demo's project if it is not there, connects the backend to it, says where to click, and ends. All that it needs
-comes by environment: LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY (a legacy token), LABEL_STUDIO_USERNAME, LABEL_STUDIO_HOST (the
-address for browsers), BACKEND_URL, BASIC_AUTH_USER and BASIC_AUTH_PASS.
+Makes the demo's project if it is not there, connects the backend to it, says where to click, and ends. All that it
+needs comes by environment: LABEL_STUDIO_URL, LABEL_STUDIO_API_KEY (a legacy token), LABEL_STUDIO_USERNAME,
+LABEL_STUDIO_HOST (the address for browsers), BACKEND_URL, BASIC_AUTH_USER and BASIC_AUTH_PASS.
 """
 
 import os

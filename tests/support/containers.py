@@ -1,11 +1,14 @@
 """What Dockerfile, .dockerignore and docker-compose.yml say, read so that a test can do it without containers."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
+import socket
 import subprocess
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cached_property
@@ -14,6 +17,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.support.service import ending
 
 ROOT = Path(__file__).parents[2]
 
@@ -159,3 +164,47 @@ def composition(folder: Path, **settings: str) -> Composition:
     found = compose(make_secrets(folder), "config", **settings)
     assert found.returncode == 0, found.stderr
     return Composition(yaml.safe_load(found.stdout)["services"])
+
+
+def inherited() -> dict[str, str]:
+    """What a program needs of a machine, and of ours nothing; there is no home, as in the image."""
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    return kept | {"HOME": "/nonexistent"}
+
+
+def port_free_on_all_addresses() -> int:
+    """A port that was free a moment ago, on 127.0.0.2 as on 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    """Until it holds."""
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, what
+        time.sleep(0.05)
+
+
+def redis_is_well(composition: Composition, port: int, **more: str) -> bool:
+    """What Docker is told about Redis."""
+    service = composition.services["redis"]
+    kind, line = service["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    own = inherited() | composition.environment("redis", {}) | more
+    check = ["sh", "-c", line.replace("redis-cli", f"redis-cli -p {port}")]
+    return subprocess.run(check, env=own, capture_output=True).returncode == 0
+
+
+@contextlib.contextmanager
+def running_redis(composition: Composition, folder: Path) -> Iterator[int]:
+    """One with the arguments of docker-compose.yml, on a port of loopback."""
+    port = port_free_on_all_addresses()
+    here = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(folder)]
+    words = [*composition.services["redis"]["command"], *here]
+    with (folder / "redis.log").open("wb") as log:
+        process = subprocess.Popen(words, env=inherited(), stdout=log, stderr=subprocess.STDOUT)
+    with ending(process, 10):
+        wait_for(lambda: redis_is_well(composition, port), "Redis")
+        yield port

@@ -1,4 +1,4 @@
-"""A name server on loopback, as Docker has one for the containers of a network: one name, an address for each replica."""
+"""A name server on loopback, as Docker has one for the containers of a network: an address for each replica."""
 
 import contextlib
 import socketserver
