@@ -104,7 +104,7 @@ $(BENCH): requirements.txt requirements-bench.txt requirements-export.txt requir
 
 # $(call debian,PROGRAMS,PACKAGES) sees to it that Debian's packages are there, or says which are missing.
 define debian
-	@for program in $(1); do command -v $$program >/dev/null || missing=1; done; \
+	@PATH="$$PATH:/usr/sbin"; for program in $(1); do command -v $$program >/dev/null || missing=1; done; \
 	if [ -n "$${missing:-}" ]; then \
 		if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 			echo "Installing Debian's $(2)."; \

@@ -1,6 +1,8 @@
 """What the balancer of docker-compose.yml does for clicks; its replicas are played."""
 
 import contextlib
+import socket
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -66,3 +68,22 @@ def test_when_all_are_busy_the_caller_is_told(tmp_path: Path) -> None:
         return 503 if path == "/predict" else 200
 
     assert asked_through(tmp_path, busy, busy, times=2) == [503, 503]
+
+
+def test_a_slow_body_keeps_no_replica_waiting(tmp_path: Path) -> None:
+    """It is asked when the body is there."""
+    clicks: list[str] = []
+
+    def recording(path: str) -> int | None:
+        clicks.extend([path] * (path == "/predict"))
+        return 200
+
+    head, body = b"POST /predict HTTP/1.1\r\nHost: here\r\nContent-Length: 200000\r\n\r\n", b"x" * 200_000
+    with answering(recording) as replica, balancing(tmp_path, [replica]) as url:
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as slow:
+            slow.sendall(head + body[:150_000])
+            time.sleep(1)
+            assert clicks == []
+            slow.sendall(body[150_000:])
+            assert slow.recv(12) == b"HTTP/1.1 200"
+        assert clicks == ["/predict"]

@@ -1,5 +1,6 @@
 """HAProxy in front of several services, with this repository's own configuration, on a port of loopback."""
 
+import os
 import shutil
 import subprocess
 import time
@@ -38,7 +39,7 @@ def discovering(folder: Path, name_server: int, port: int) -> Iterator[str]:
 @contextmanager
 def _running(folder: Path, changes: dict[str, str]) -> Iterator[str]:
     """With these lines of the configuration changed, and where it listens."""
-    program = shutil.which(PROGRAM)
+    program = shutil.which(PROGRAM, path=f"{os.environ['PATH']}:/usr/sbin")  # which not everybody's PATH has
     if program is None:
         pytest.fail(f"{PROGRAM} is not installed; `make test` installs it, or: apt-get install {PROGRAM}")
     port = free_port()

@@ -10,14 +10,14 @@ from typing import Any
 
 @contextlib.contextmanager
 def answering(status: Callable[[str], int | None]) -> Iterator[str]:
-    """A server that plays a replica: `status` of the path, None hangs up; its address."""
+    """A server that plays a replica: `status` of the path, when the headers are there; None hangs up. Its address."""
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             found = status(self.path)
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if found is None:
                 self.close_connection = True
                 self.connection.shutdown(socket.SHUT_RDWR)
