@@ -46,7 +46,7 @@ def test_a_replica_that_is_not_ready_gets_no_clicks(tmp_path: Path) -> None:
             assert {requests.post(f"{url}/predict", json={}, timeout=30).status_code for _ in range(10)} == {200}
             return not clicks
 
-        wait_for(is_spared, "clicks are asked of the other one", 20)
+        wait_for(is_spared, "clicks are asked of the other one")
 
 
 def test_an_error_that_is_an_answer_is_handed_on_as_it_is(tmp_path: Path) -> None:

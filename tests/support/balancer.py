@@ -58,7 +58,7 @@ def _running(folder: Path, changes: dict[str, str]) -> Iterator[str]:
 
 def _wait(url: str, log_file: Path) -> None:
     """Until a replica behind it is ready."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end:
         try:
             if requests.get(f"{url}/ready", timeout=5).ok:
