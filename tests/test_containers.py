@@ -193,3 +193,4 @@ def test_the_image_is_named_after_version_and_model(tmp_path: Path) -> None:
         service = containers.composition(tmp_path, MODEL=model).services["backend"]
         assert service["image"] == f"sam-backend:{sam_backend.__version__}-{model}"
         assert service["build"]["args"] == {"MODEL": model}
+        assert f"-t sam-backend:{sam_backend.__version__}-{model} " in (ROOT / "Dockerfile").read_text()
