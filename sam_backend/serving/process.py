@@ -14,6 +14,7 @@ from gunicorn.app.base import BaseApplication
 from sam_backend import __version__, logs
 from sam_backend.errors import PortTakenError
 from sam_backend.segmenter import Segmenter
+from sam_backend.serving.draining import DrainingWorker
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class _Server(BaseApplication):
             "bind": f"fd://{self._listener}",
             "proc_name": "sam-backend",
             "workers": 1,  # embeddings and the compiled model are shared by all threads of one process
-            "worker_class": "gthread",
+            "worker_class": DrainingWorker,
             "threads": self._settings.threads + self._settings.click_queue + _SPARE,
             # The worker's main thread says that it lives, while others encode: this is no limit for a request.
             "timeout": 120,

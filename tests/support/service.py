@@ -29,6 +29,11 @@ class Service:
         """All that it has written so far."""
         return self.log_file.read_text()
 
+    def workers(self) -> list[int]:
+        """The ids of the processes that answer requests, the children of the one that was started."""
+        pid = self.process.pid
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
     def metric(self, name: str) -> float:
         """A metric's value, 0 when nobody has counted it yet; `name` as it stands in `/metrics`, labels included."""
         lines = requests.get(f"{self.url}/metrics", timeout=10).text.splitlines()
