@@ -15,7 +15,6 @@ import requests
 from tests.support import recordings, scenes
 from tests.support.annotators import introduce
 from tests.support.image_host import TOKEN, ImageHost, image_host
-from tests.support.redis_server import serving
 from tests.support.service import Service, running
 from tests.support.waiting import until
 from tests.test_concurrency import Body, answer
@@ -37,22 +36,46 @@ def kill_worker(service: Service) -> None:
     os.kill(worker, signal.SIGKILL)
 
 
-@pytest.mark.parametrize("tier", ["SAM_CACHE_DIR", "SAM_REDIS_URL"])
-def test_a_worker_that_dies_is_replaced_by_one_that_knows_the_projects(
-    host: ImageHost, tmp_path: Path, tier: str
+def test_a_worker_that_dies_under_clicks_is_replaced_by_one_that_knows_the_projects(
+    host: ImageHost, tmp_path: Path
 ) -> None:
-    """Only /setup said where the project's images are and which token opens them."""
-    with serving(tmp_path) as redis:
-        settings = {tier: {"SAM_CACHE_DIR": str(tmp_path / "cache"), "SAM_REDIS_URL": redis.url}[tier]}
-        with running(tmp_path, **settings) as service:
-            introduce(service.url, host, CLICK["project"])
-            before = answer(service, CLICK)
-            assert service.process.poll() is None
-            [first] = service.workers()
-            kill_worker(service)
-            assert answer(service, CLICK) == before
-            [second] = service.workers()
-            assert second != first
+    """Who asked the dead one loses the connection, as with any server; all others wait for the new one.
+
+    Only /setup said where the project's images are, and which token opens them.
+    """
+    over = threading.Event()
+    with running(tmp_path, SAM_CACHE_DIR=str(tmp_path / "cache")) as service:
+        introduce(service.url, host, CLICK["project"])
+        expected = answer(service, CLICK)
+
+        def ask() -> list[list[Body] | None]:
+            answers: list[list[Body] | None] = []
+            while not over.is_set():
+                try:
+                    answers.append(answer(service, CLICK))
+                except (requests.ConnectionError, requests.exceptions.ChunkedEncodingError):
+                    answers.append(None)
+            return answers
+
+        with ThreadPoolExecutor(4) as pool:
+            asked = [pool.submit(ask) for _ in range(4)]
+            for _ in range(2):
+                before = service.workers()
+                kill_worker(service)
+                until(_is_replaced(service, before), 100)
+            over.set()
+            found = [one.result() for one in asked]
+        for answers in found:
+            assert answers[-1] == expected
+            assert answers.count(None) <= 2
+            assert answers.count(expected) + answers.count(None) == len(answers)
+
+
+def _is_replaced(service: Service, before: list[int]) -> Callable[[], bool]:
+    """Whether another worker answers clicks."""
+    answered = "POST /predict 200"
+    known = service.log().count(answered) + 4  # some may have been written by the one that was killed
+    return lambda: service.workers() not in ([], before) and service.log().count(answered) > known
 
 
 def test_without_a_tier_that_outlives_it_a_new_worker_says_what_is_missing(host: ImageHost, tmp_path: Path) -> None:
@@ -65,41 +88,6 @@ def test_without_a_tier_that_outlives_it_a_new_worker_says_what_is_missing(host:
         assert lost.json()["remedy"]
         introduce(service.url, host, CLICK["project"])
         assert answer(service, CLICK) == before
-
-
-def test_clicks_while_the_worker_is_killed_again_and_again_are_right_or_cut_off(
-    host: ImageHost, tmp_path: Path
-) -> None:
-    """Who asked the dead worker loses the connection, as with any server; all others wait for the new one."""
-    over = threading.Event()
-    with running(tmp_path, LABEL_STUDIO_URL=host.url, LABEL_STUDIO_API_KEY=TOKEN) as service:
-        expected = answer(service, CLICK)
-
-        def ask() -> tuple[list[list[Body]], int]:
-            answers, cut_off = [], 0
-            while not over.is_set():
-                try:
-                    answers.append(answer(service, CLICK))
-                except requests.ConnectionError:
-                    cut_off += 1
-            return answers, cut_off
-
-        with ThreadPoolExecutor(4) as pool:
-            asked = [pool.submit(ask) for _ in range(4)]
-            for _ in range(2):
-                [worker] = service.workers()
-                kill_worker(service)
-                until(_is_replaced(service, worker), 60)
-            over.set()
-            found = [one.result() for one in asked]
-        assert all(answers and all(one == expected for one in answers) for answers, _ in found)
-        assert sum(cut_off for _, cut_off in found) <= 2 * len(found)
-
-
-def _is_replaced(service: Service, worker: int) -> Callable[[], bool]:
-    """Whether another worker has answered a click."""
-    before = service.log().count("POST /predict 200")
-    return lambda: service.workers() not in ([], [worker]) and service.log().count("POST /predict 200") > before + 4
 
 
 def test_a_stop_answers_all_that_asked_and_takes_no_more(host: ImageHost, tmp_path: Path) -> None:

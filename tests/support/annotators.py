@@ -66,9 +66,9 @@ class Sitting:
         return _KINDS[self.kind](self.picture, random.Random(f"{self.kind} {self.picture.seed} {self.seed}"))
 
 
-def sittings(pictures: Sequence[Picture], seeds: int) -> list[Sitting]:
-    """Each kind of sitting on each image, with so many seeds."""
-    return [Sitting(picture, kind, seed) for picture in pictures for kind in _KINDS for seed in range(seeds)]
+def sittings(pictures: Sequence[Picture], seeds: int, kinds: Sequence[str] = ()) -> list[Sitting]:
+    """Each kind of sitting, or these, on each image, with so many seeds."""
+    return [Sitting(picture, kind, seed) for picture in pictures for kind in kinds or _KINDS for seed in range(seeds)]
 
 
 def _clicks(picture: Picture, dice: random.Random) -> Steps:
@@ -170,6 +170,12 @@ class Tally:
     errors: list[str] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
+    def compare(self, sitting: Sitting, step: int, answer: bytes, expected: bytes) -> None:
+        """Note the answer to a click."""
+        self.count("clicks answered")
+        if answer != expected:
+            self.wrong.append((sitting, step))
+
     def count(self, what: str) -> None:
         with self._lock:
             self.counts[what] += 1
@@ -256,8 +262,7 @@ class Annotator:
         self._open([sitting.picture], task)
         with suppress(NoAnswerError):
             for step, answer in enumerate(play(sitting, self._click, self.project, task)):
-                if answer != self.expected[sitting][step]:
-                    self.tally.wrong.append((sitting, step))
+                self.tally.compare(sitting, step, answer, self.expected[sitting][step])
                 time.sleep(self._dice.uniform(0, self.pause))
 
     def _click(self, body: Body) -> Regions:
@@ -269,7 +274,6 @@ class Annotator:
                 continue
             if answer is None or answer.status_code != 200:
                 raise NoAnswerError
-            self.tally.count("right or wrong")
             return recordings.answered(answer)
 
     def _open(self, pictures: Sequence[Picture], task: int) -> None:

@@ -46,6 +46,27 @@ class ImageHost:
     replies: dict[str, Reply] = field(default_factory=dict)
     requests: list[tuple[str, str]] = field(default_factory=list)
     sent: list[str] = field(default_factory=list)
+    is_gone: bool = False
+    back_at: float = 0.0
+    _server: "_Server | None" = field(default=None, init=False, repr=False)
+    _thread: threading.Thread | None = field(default=None, init=False, repr=False)
+
+    def start(self) -> None:
+        """Listen, at the same address as before."""
+        self._server = _Server(self, int(self.url.rpartition(":")[2] or 0))
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.is_gone, self.back_at = False, time.monotonic()
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Refuse all connections, and answer nothing on those that are open."""
+        self.is_gone = True
+        if self._server and self._thread:
+            self._server.shutdown()
+            self._thread.join()
+            self._server.server_close()
+            self._server = None
 
     def put(self, path: str, body: bytes, **more: object) -> str:
         """Serve a file; returns its path."""
@@ -57,23 +78,18 @@ class ImageHost:
 def image_host() -> Iterator[ImageHost]:
     """Run one while inside."""
     host = ImageHost()
-    server = _Server(host)
-    host.url = f"http://127.0.0.1:{server.server_port}"
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
+    host.start()
     try:
         yield host
     finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+        host.stop()
 
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def __init__(self, host: ImageHost) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+    def __init__(self, host: ImageHost, port: int) -> None:
+        super().__init__(("127.0.0.1", port), _Handler)
         self.host = host
 
     def handle_error(self, request: object, client_address: object) -> None:
@@ -86,6 +102,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         host = self.server.host
+        if host.is_gone:
+            self.close_connection = True
+            return
         authorization = self.headers.get("Authorization", "")
         host.requests.append((self.path, authorization))
         reply = host.replies.get(self.path, Reply(b"no such file", 404, token=None))

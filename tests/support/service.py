@@ -67,16 +67,24 @@ def free_port() -> int:
 @contextlib.contextmanager
 def running(folder: Path, **settings: str) -> Iterator[Service]:
     """Run the service while inside; it has loaded its model. Its log stands in `folder`."""
-    port = free_port()
-    log_file = folder / f"service-{port}.log"
-    with log_file.open("wb") as log:
-        process = subprocess.Popen(
-            [*command(), "serve"], env=environment(PORT=str(port), **settings), stdout=log, stderr=subprocess.STDOUT
-        )
-    service = Service(f"http://127.0.0.1:{port}", log_file, process)
-    with ending(process, 40):
-        _wait(service)
+    service = start(folder, free_port(), **settings)
+    with ending(service.process, 40):
+        wait(service)
         yield service
+
+
+def start(folder: Path, port: int, **settings: str) -> Service:
+    """Start the service as the leader of a process group of its own; returns at once. Its log grows in `folder`."""
+    log_file = folder / f"service-{port}.log"
+    with log_file.open("ab") as log:
+        process = subprocess.Popen(
+            [*command(), "serve"],
+            env=environment(PORT=str(port), **settings),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    return Service(f"http://127.0.0.1:{port}", log_file, process)
 
 
 @contextlib.contextmanager
@@ -92,7 +100,12 @@ def ending(process: "subprocess.Popen[bytes]", seconds: float) -> Iterator[None]
             process.kill()
 
 
-def _wait(service: Service) -> None:
+def wait(service: Service) -> None:
+    """Return once it has loaded its model.
+
+    Raises:
+        AssertionError: it cannot, or has not within `START_SECONDS`.
+    """
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(requests.ConnectionError):
