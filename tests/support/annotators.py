@@ -41,8 +41,9 @@ class Picture:
 
 
 def draw(host: ImageHost, count: int) -> list[Picture]:
-    """Put so many different images on the host, of many sizes."""
-    pictures = [Picture(f"/data/upload/1/{seed}.png", _SIZES[seed % len(_SIZES)], seed) for seed in range(count)]
+    """Put so many different images on the host, of many sizes, at least two of each."""
+    sizes = [_SIZES[seed // 2 % len(_SIZES)] for seed in range(count)]
+    pictures = [Picture(f"/data/upload/1/{seed}.png", size, seed) for seed, size in enumerate(sizes)]
     for picture in pictures:
         height, width = picture.size
         drawn = scenes.draw(width, height, scenes.STAGE, picture.seed)
@@ -62,8 +63,11 @@ class Sitting:
     seed: int
 
     def steps(self) -> Steps:
-        """Bodies of clicks without task and project; it is sent the regions of each answer."""
-        return _KINDS[self.kind](self.picture, random.Random(f"{self.kind} {self.picture.seed} {self.seed}"))
+        """Bodies of clicks without task and project; it is sent the regions of each answer.
+
+        The same on each image, so that one image's answer to them would be noticed as another one's.
+        """
+        return _KINDS[self.kind](self.picture, random.Random(f"{self.kind} {self.seed}"))
 
 
 def sittings(pictures: Sequence[Picture], seeds: int, kinds: Sequence[str] = ()) -> list[Sitting]:
