@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from tests.support.service import Service, free_port, start, wait
+from tests.support.service import START_SECONDS, Service, free_port, start
 from tests.support.waiting import until
 
 _LITTLE = 4096
@@ -46,14 +46,7 @@ class Fleet:
     def wait(self) -> None:
         """Return once all have loaded their models."""
         for index in range(len(self.services)):
-            while True:
-                service = self.services[index]
-                try:
-                    wait(service)
-                    break
-                except AssertionError:
-                    if service is self.services[index]:  # else it has been started again meanwhile
-                        raise
+            until(lambda index=index: _is_ready(self.services[index]), START_SECONDS)  # type: ignore[misc]
 
     def metric(self, name: str) -> float:
         """The sum of a metric of those that answer now."""
@@ -64,13 +57,18 @@ class Fleet:
         return total
 
     def kill(self, index: int, what: str) -> None:
-        """End a replica at once: its `worker`, its `master` or, as a container's end, its whole `group`."""
+        """End a replica at once: its `worker`, its `master` or, as a container's end, its whole `group`.
+
+        `stop` asks it to end, as who brings a new version does.
+        """
         process = self.services[index].process
         if what == "worker":
             for worker in self.services[index].workers():
                 os.kill(worker, signal.SIGKILL)
         elif what == "master":
             process.kill()
+        elif what == "stop":
+            process.terminate()
         else:
             os.killpg(process.pid, signal.SIGKILL)
 
@@ -134,6 +132,12 @@ def supervised(folder: Path, count: int, **settings: str) -> Iterator[Fleet]:
         fleet.close()
 
 
-def endlessly(count: int) -> Iterator[tuple[int, str]]:
-    """Whom to kill next, and how: each replica in each way."""
-    return itertools.cycle([(index, what) for what in ("group", "worker", "master") for index in range(count)])
+def victims(count: int) -> Iterator[tuple[int, str]]:
+    """Whom to end next, and how, without an end."""
+    return zip(itertools.cycle(range(count)), itertools.cycle(("group", "worker", "stop", "master")))
+
+
+def _is_ready(service: Service) -> bool:
+    with suppress(requests.RequestException):
+        return bool(requests.get(f"{service.url}/health", timeout=30).json()["model_loaded"])
+    return False

@@ -69,7 +69,7 @@ def running(folder: Path, **settings: str) -> Iterator[Service]:
     """Run the service while inside; it has loaded its model. Its log stands in `folder`."""
     service = start(folder, free_port(), **settings)
     with ending(service.process, 40):
-        wait(service)
+        _wait(service)
         yield service
 
 
@@ -100,12 +100,7 @@ def ending(process: "subprocess.Popen[bytes]", seconds: float) -> Iterator[None]
             process.kill()
 
 
-def wait(service: Service) -> None:
-    """Return once it has loaded its model.
-
-    Raises:
-        AssertionError: it cannot, or has not within `START_SECONDS`.
-    """
+def _wait(service: Service) -> None:
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end:
         with contextlib.suppress(requests.ConnectionError):
