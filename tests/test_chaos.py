@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Figures:
     """What happens when; seconds from the start.
 
     Attributes:
-        kill_every: seconds from one replica's death to the next; each is awaited back before.
+        kill_every: seconds from one replica's death to the next, or longer: it has to come back before.
         balanced: whether an nginx stands before the replicas; else clients ask the next one themselves.
     """
 
@@ -200,12 +200,7 @@ def _name(answer: requests.Response | None) -> str:
 
 
 def live(figures: Figures, fleet: Fleet, redis: RedisServer, host: ImageHost) -> None:
-    """Let it all happen, in time; a replica that is killed must have come back before the next one is."""
-    whom = victims(figures.replicas)
-
-    def kill() -> None:
-        fleet.wait()
-        fleet.kill(*next(whom))
+    """Let it all happen, in time, while one replica after the other dies."""
 
     def redis_again() -> None:
         noticed(fleet, "redis", "read")
@@ -216,16 +211,38 @@ def live(figures: Figures, fleet: Fleet, redis: RedisServer, host: ImageHost) ->
         fleet.empty_disk()
 
     events: list[tuple[float, Callable[[], None]]] = [
-        *((at * figures.kill_every, kill) for at in range(int(figures.seconds / figures.kill_every))),
         *zip(figures.redis_gone or (), (redis.kill, redis_again), strict=False),
         *zip(figures.studio_gone or (), (host.stop, host.start), strict=False),
         *zip(figures.disk_full or (), (fleet.fill_disk, disk_again), strict=False),
-        (figures.seconds, fleet.wait),
+        (figures.seconds, lambda: None),
     ]
     start = time.monotonic()
-    for at, happen in sorted(events, key=lambda event: event[0]):
-        time.sleep(max(0.0, start + at - time.monotonic()))
-        happen()
+    with dying(fleet, figures.kill_every):
+        for at, happen in sorted(events, key=lambda event: event[0]):
+            time.sleep(max(0.0, start + at - time.monotonic()))
+            happen()
+
+
+@contextmanager
+def dying(fleet: Fleet, every: float) -> Iterator[None]:
+    """Kill a replica so often, but none before the last one has come back; in the end all are back."""
+    over = threading.Event()
+
+    def kill() -> None:
+        for index, what in victims(len(fleet.services)):
+            fleet.kill(index, what)
+            if over.wait(every):
+                break
+            fleet.wait()
+
+    with ThreadPoolExecutor(1) as pool:
+        killing = pool.submit(kill)
+        try:
+            yield
+        finally:
+            over.set()
+        killing.result()
+    fleet.wait()
 
 
 def noticed(fleet: Fleet, tier: str, fault: str) -> None:
