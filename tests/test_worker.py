@@ -90,21 +90,25 @@ def test_without_a_tier_that_outlives_it_a_new_worker_says_what_is_missing(host:
         assert answer(service, CLICK) == before
 
 
-def test_a_stop_answers_all_that_asked_and_takes_no_more(host: ImageHost, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_a_worker_that_ends_answers_all_that_asked_and_takes_no_more(
+    host: ImageHost, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    """Told to, or because the process that began it was killed: the port is free at once for the next one."""
     gate = threading.Event()
     host.put(PATH, host.replies[PATH].body, gate=gate)
     settings = {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN, "SAM_THREADS": "2"}
     with running(tmp_path, **settings) as service, ThreadPoolExecutor(6) as pool:
         asked = [pool.submit(answer, service, CLICK) for _ in range(6)]
         until(lambda: service.metric("sam_clicks") == 6)
-        service.process.send_signal(signal.SIGTERM)
+        service.process.send_signal(number)
         until(lambda: _refuses(service))
         assert not any(one.done() for one in asked)
         gate.set()
         answers = [one.result() for one in asked]
         assert answers == answers[:1] * 6
         assert answers[0]
-        assert service.process.wait(30) == 0
+        assert service.process.wait(30) == code
     assert "Traceback" not in service.log()
 
 
