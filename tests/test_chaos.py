@@ -53,7 +53,7 @@ class Figures:
 
     Attributes:
         kill_every: seconds from one replica's death to the next, or longer: it has to come back before.
-        balanced: whether an nginx stands before the replicas; else clients ask the next one themselves.
+        balanced: whether a balancer stands before the replicas; else clients ask the next one themselves.
     """
 
     replicas: int
@@ -67,7 +67,7 @@ class Figures:
     disk_full: Span | None = None
 
 
-SHORT = Figures(2, 9, 14, 6, balanced=False, redis_gone=(1, 4), studio_gone=(4.5, 7), disk_full=(7.5, 11.5))
+SHORT = Figures(2, 8, 10, 4, balanced=False, redis_gone=(0.5, 2.5), studio_gone=(3, 5), disk_full=(5.5, 8.5))
 LONG = Figures(3, 60, 180, 20, balanced=True, redis_gone=(22, 38), studio_gone=(50, 110), disk_full=(122, 138))
 KILLED = Figures(3, 30, 90, 6, balanced=True, kinds=ALL_KINDS)
 
@@ -110,6 +110,7 @@ def test_all_is_answered_right_or_with_a_named_error_and_comes_back_by_itself(
         fleet.kill_all()
         stored = entries(tmp_path / "cache", redis)
         fleet.wait()
+        until(lambda: all(requests.get(f"{url}/ready", timeout=30).ok for url in urls))
         crowd.work_through()
         assert (crowd.tally.wrong, crowd.tally.errors) == ([], [])
         check_cache(fleet.services, figures.images, stored)

@@ -35,7 +35,7 @@ class Figures:
     growth: float
 
 
-SHORT = Figures(annotators=12, images=6, seeds=1, seconds=8, growth=1.0)  # the caches still fill
+SHORT = Figures(annotators=12, images=6, seeds=1, seconds=6, growth=1.0)  # the caches still fill
 LONG = Figures(annotators=20, images=30, seeds=4, seconds=600, growth=0.05)
 
 
