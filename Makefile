@@ -34,7 +34,7 @@ test: lint servers $(SERVICE) ## lint, check the types, and run every test but t
 e2e: browser servers $(PROJECT) $(E2E) ## the tests with a real Label Studio and a real browser
 	.venv-e2e/bin/python -m pytest -m e2e tests/e2e
 
-soak: servers $(PROJECT) $(E2E) $(TESTS) ## the long tests: bulk jobs killed again and again, a crowd of 600 objects
+soak: servers $(PROJECT) $(E2E) $(TESTS) ## the long tests, an hour or so: bulk jobs and replicas killed, twenty annotators for ten minutes
 	.venv-e2e/bin/python -m pytest -m soak tests/e2e -s
 	.venv-test/bin/python -m pytest -m soak -s
 
