@@ -13,6 +13,7 @@
     │   ├── LabelConfigError       the label config has no way in or no way out                422
     │   ├── ExtraParamsError       a parameter of the model connection is unknown or wrong     422
     │   ├── BodyTooLargeError      the body is larger than the limit                           413
+    │   ├── SlowRequestError       headers or body did not arrive in time                      408
     │   └── CredentialsError       the backend's own user or password is wrong                 401
     ├── ImageError                 the picture could not be had or read
     │   ├── ImageUrlError          an address that we do not fetch from                        400
@@ -99,6 +100,12 @@ class BodyTooLargeError(RequestError):
     """The body is larger than `SAM_MAX_BODY_BYTES`."""
 
     status = 413
+
+
+class SlowRequestError(RequestError):
+    """Headers or body did not arrive in time."""
+
+    status = 408
 
 
 class CredentialsError(RequestError):

@@ -226,6 +226,13 @@ class ServiceSettings(BaseModel):
         validation_alias="SAM_MAX_BODY_BYTES",
         description="Largest request body.",
     )
+    body_seconds: float = Field(
+        60.0,
+        ge=1,
+        le=3600,
+        validation_alias="SAM_BODY_SECONDS",
+        description="Seconds that a request's body may take to arrive in all; its headers have these too, 10 at most.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO",
         validation_alias="SAM_LOG_LEVEL",

@@ -30,13 +30,18 @@ def answer_error(error: Exception) -> Response:
     metrics.count_error(named)
     trace = logs.current()
     logger.warning("%s (%s)", logs.describe(named), trace.subject if trace else "-")
-    response = respond(_body(type(named).__name__, named.message, named.remedy), named.status)
+    response = respond(as_json(named), named.status)
     response.status = f"{named.status} {_reason(named)}"
     if isinstance(named, CredentialsError):
         response.headers["WWW-Authenticate"] = 'Basic realm="sam-backend", charset="UTF-8"'
     if isinstance(named, BusyError):
         response.headers["Retry-After"] = "1"
     return response
+
+
+def as_json(error: SamBackendError) -> dict[str, Any]:
+    """What clients are told of a named error."""
+    return _body(type(error).__name__, error.message, error.remedy)
 
 
 def _reason(error: SamBackendError) -> str:
@@ -51,7 +56,8 @@ def _reason(error: SamBackendError) -> str:
 def _named(error: Exception) -> SamBackendError | None:
     if isinstance(error, RequestEntityTooLarge):
         limit = request.max_content_length
-        return BodyTooLargeError(f"The body is larger than {limit} bytes.", "Raise SAM_MAX_BODY_BYTES.")
+        remedy = "Raise SAM_MAX_BODY_BYTES." if request.path in ("/predict", "/setup") else "Send less."
+        return BodyTooLargeError(f"The body is larger than {limit} bytes.", remedy)
     return error if isinstance(error, SamBackendError) else None
 
 

@@ -1,5 +1,6 @@
 """The serving process: gunicorn, one worker with threads, started from Python."""
 
+import functools
 import logging
 import signal
 import socket
@@ -14,20 +15,27 @@ from gunicorn.app.base import BaseApplication
 from sam_backend import __version__, logs
 from sam_backend.errors import PortTakenError
 from sam_backend.segmenter import Segmenter
-from sam_backend.serving.draining import DrainingWorker
+from sam_backend.serving.receipt import Terms
+from sam_backend.serving.worker import Worker
 from sam_backend.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _BACKLOG = 128
+_CONNECTIONS = 464  # that wait for a thread, or for their next request; with the default threads, 512 in all
 _SPARE = 8  # threads for what is no click, however many clicks wait
 
 
-def run(settings: Settings, create_app: Callable[[Settings], Flask]) -> None:
+def run(settings: Settings, create_app: Callable[[Settings], Flask], limit: Callable[[Settings, str], int]) -> None:
     """Serve until a signal says to stop.
 
     What can be wrong is found before anything is started. The application is made in the worker, after the fork:
     OpenVINO's threads would not survive one.
+
+    Args:
+        settings: host, port, threads, and what the application takes from them.
+        create_app: makes the application.
+        limit: the most bytes of a body, by its path.
 
     Raises:
         StartError: the port is taken, or the model cannot be used.
@@ -43,7 +51,7 @@ def run(settings: Settings, create_app: Callable[[Settings], Flask]) -> None:
         model,
         settings.device,
     )
-    _Server(settings, create_app, listener).run()
+    _Server(settings, create_app, limit, listener).run()
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -72,8 +80,15 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class _Server(BaseApplication):
-    def __init__(self, settings: Settings, create_app: Callable[[Settings], Flask], listener: int) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        create_app: Callable[[Settings], Flask],
+        limit: Callable[[Settings, str], int],
+        listener: int,
+    ) -> None:
         self._settings = settings
+        self.terms = Terms(functools.partial(limit, settings), settings.body_seconds)
         self._create_app = create_app
         self._listener = listener
         super().__init__()
@@ -86,12 +101,14 @@ class _Server(BaseApplication):
         return self._create_app(self._settings)
 
     def _options(self) -> dict[str, Any]:
+        threads = self._settings.threads + self._settings.click_queue + _SPARE
         return {
             "bind": f"fd://{self._listener}",
             "proc_name": "sam-backend",
             "workers": 1,  # embeddings and the compiled model are shared by all threads of one process
-            "worker_class": DrainingWorker,
-            "threads": self._settings.threads + self._settings.click_queue + _SPARE,
+            "worker_class": Worker,
+            "threads": threads,
+            "worker_connections": threads + _CONNECTIONS,
             # The worker's main thread says that it lives, while others encode: this is no limit for a request.
             "timeout": 120,
             "graceful_timeout": 30,

@@ -23,6 +23,9 @@ from sam_backend.serving.observer import Observer
 from sam_backend.settings import Settings
 
 _STEP = 1024**2
+_WEBHOOK_BYTES = 16 * 1024**2
+"""Label Studio's events carry annotations and tasks, whole, which nobody here looks at."""
+_OTHER_BYTES = 64 * 1024
 
 # Label Studio sends its events without credentials; a health check has none, and neither has whoever gathers metrics.
 STATUS = frozenset({"/health", "/ready", "/metrics"})
@@ -37,10 +40,10 @@ def create_app(settings: Settings) -> Flask:
     """
     shared = services.build(settings)
     app = Flask("sam_backend", static_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = int(settings.max_body_bytes)
     app.extensions["sam_backend"] = shared
     _add_endpoints(app, shared)
     app.before_request(lambda: _check_credentials(settings))
+    app.before_request(lambda: _limit_body(settings))
     app.register_error_handler(Exception, answer_error)
     app.wsgi_app = Observer(app.wsgi_app, {rule.rule for rule in app.url_map.iter_rules()})  # type: ignore[method-assign]
     shared.loader.start()
@@ -55,7 +58,14 @@ def serve(settings: Settings) -> None:
     """
     from sam_backend.serving.process import run
 
-    run(settings, create_app)
+    run(settings, create_app, body_limit)
+
+
+def body_limit(settings: Settings, path: str) -> int:
+    """The most bytes that a body may have which is sent to that path."""
+    if path in ("/predict", "/setup"):
+        return settings.max_body_bytes
+    return min(settings.max_body_bytes, _WEBHOOK_BYTES if path == "/webhook" else _OTHER_BYTES)
 
 
 def _add_endpoints(app: Flask, shared: Services) -> None:
@@ -67,12 +77,9 @@ def _add_endpoints(app: Flask, shared: Services) -> None:
         ("/versions", ["GET", "POST"], endpoints.versions),
     ):
         app.add_url_rule(path, path, _json(answer), methods=methods)
-    for path, answer_body in (
-        ("/setup", endpoints.setup),
-        ("/predict", endpoints.predict),
-        ("/webhook", endpoints.webhook),
-    ):
+    for path, answer_body in (("/setup", endpoints.setup), ("/predict", endpoints.predict)):
         app.add_url_rule(path, path, _json_of_body(answer_body, shared.streams), methods=["POST"])
+    app.add_url_rule("/webhook", "/webhook", lambda: respond(*endpoints.webhook(_received())), methods=["POST"])
     app.add_url_rule("/metrics", "/metrics", _metrics, methods=["GET"])
 
 
@@ -89,12 +96,8 @@ def _metrics() -> Response:
 
 
 def _read_body(streams: Streams) -> dict[str, Any]:
-    data = _received()
-    limit = request.max_content_length
-    if limit is not None and request.content_length is None and len(data) >= limit:
-        raise RequestEntityTooLarge  # a body in chunks comes cut off at the limit, without a word
     try:
-        body = streams.loads(data)
+        body = streams.loads(_received())
     except orjson.JSONDecodeError as error:
         raise BodyError(f"The body is not JSON: {error}.", "Send a JSON object.") from None
     if not isinstance(body, dict):
@@ -105,9 +108,16 @@ def _read_body(streams: Streams) -> dict[str, Any]:
 def _received() -> bytes:
     """The request's body; in steps, where its length is known: werkzeug's own are small and copy it many times."""
     if request.content_length is None:
-        return request.get_data(cache=False)
+        data = request.get_data(cache=False)
+        if request.max_content_length is not None and len(data) >= request.max_content_length:
+            raise RequestEntityTooLarge  # a body in chunks comes cut off at the limit, without a word
+        return data
     step = min(_STEP, request.content_length)
     return b"".join(iter(lambda: request.stream.read(step), b""))
+
+
+def _limit_body(settings: Settings) -> None:
+    request.max_content_length = body_limit(settings, request.path)
 
 
 def _check_credentials(settings: Settings) -> None:
