@@ -30,6 +30,7 @@ from sam_backend.serving.receipt import Receipt, Terms
 logger = logging.getLogger(__name__)
 
 _LINGER_SECONDS = 2.0  # for a client to read its answer before the connection is gone
+_LINGER_BYTES = 16 * 1024**2
 _STOP_SECONDS = 2.0  # for a request that is under way on a kept connection while the worker stops
 _LOOK_SECONDS = 0.25
 _STEP = 1024 * 1024
@@ -47,6 +48,7 @@ class Connection(TConn):
         self.receipt = Receipt(terms)
         self.deadline = 0.0
         self.is_ending = False
+        self.left_to_drain = _LINGER_BYTES
 
     def init(self) -> None:
         """Called by the thread that answers: the request is read from memory, the answer has to be taken in time."""
@@ -144,7 +146,9 @@ class Worker(ThreadWorker):
             return
         except OSError:
             data = b""
-        if not data:
+        if conn.is_ending:
+            conn.left_to_drain -= len(data)
+        if not data or conn.left_to_drain <= 0:
             self._drop(conn)
         elif not conn.is_ending:
             self._feed(conn, data)
