@@ -6,6 +6,7 @@ what an answered click costs, most of it in OpenVINO, leaves a guide by coverage
 """
 
 import contextlib
+import copy
 import json
 import logging
 import os
@@ -15,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,11 +31,11 @@ from sam_backend.labelstudio import rle, streams
 from sam_backend.serving.server import create_app
 from sam_backend.settings import Settings
 from tests.support import grammar, memory
+from tests.support.large_bodies import LARGE
 from tests.support.memory import MIB
 
 NAMED = {name: value.status for name, value in vars(errors).items() if hasattr(value, "status")}
 JUSTIFIED = {"ImageUnavailableError", "ImageTimeoutError"}  # another server's fault; of 5xx, none else
-SIZES = {(800, 1200), (1200, 800), (480, 640)}
 WATCHDOG = 60.0
 GROWTH = 48 * MIB
 """What the process may grow by after the warm-up: caches of which the budgets are not reached yet."""
@@ -103,14 +104,16 @@ def _problem(document: dict[str, Any], body: bytes) -> str:
     """What is wrong with an answer; of what stands beside a region that is corrected, it has copies."""
     for prediction in document.get("results", []):
         for region in prediction.get("result") or []:
-            size = region.get("original_height"), region.get("original_width")
-            if region["type"] in ("brush", "brushlabels") and orjson.dumps(region["value"]["rle"]) not in body:
-                try:
-                    found = rle.decode(region["value"]["rle"], size).shape
-                except (ValueError, TypeError) as error:
-                    return f"no mask: {error}"
-                if found not in SIZES:
-                    return f"a mask of {found}"
+            stream = region["value"].get("rle") if region["type"] in ("brush", "brushlabels") else None
+            if stream is None or orjson.dumps(stream) in body:
+                continue
+            size = region["original_height"], region["original_width"]
+            try:
+                found = rle.decode(stream, size).shape
+            except (ValueError, TypeError) as error:
+                return f"no mask: {error}"
+            if found != size:
+                return f"a mask of {found}, not {size}"
     return ""
 
 
@@ -194,3 +197,16 @@ def test_any_body_is_answered_or_refused_by_name(app: Flask) -> None:
 @pytest.mark.soak
 def test_twenty_thousand_bodies_are_answered_or_refused_by_name(app: Flask) -> None:
     fuzz(app, 20_000, 1_000, seed=int(os.environ.get("FUZZ_SEED", "7")))
+
+
+@pytest.mark.parametrize("shape", LARGE, ids=lambda shape: str(shape.__name__))
+def test_what_a_body_costs_grows_with_its_length_alone(
+    app: Flask, shape: Callable[[grammar.Document, int], None]
+) -> None:
+    """With the square of it, each of these would take minutes."""
+    document = copy.deepcopy(next(one for _, one in grammar.seeds()["predict"] if one["params"].get("context")))
+    shape(document, 8000)
+    sender = Sender(app)
+    with unkept_log():
+        sender.send(iter([("/predict", orjson.dumps(document))]))
+    assert sender.findings.wrong == []

@@ -51,7 +51,8 @@ def boxes(task: Object, config: LabelConfig, images: Sequence[ImageTag]) -> list
             found = _in_work(work, config, images)
             is_ours = key == "predictions" and any(regions.is_ours(raw.get("id")) for raw in _results(work))
             if found and not is_ours:
-                read = [_read(raw, control, work, key == "annotations") for raw, control in found]
+                labels = regions.labels_by_id(_results(work))
+                read = [_read(raw, control, labels, key == "annotations") for raw, control in found]
                 return [box for box in read if box]
     return []
 
@@ -88,9 +89,14 @@ def _control(raw: Object, config: LabelConfig, images: Sequence[ImageTag]) -> Co
     return config.prompt_control(from_name, to_name, kind) or Control(str(from_name or ""), str(to_name), kind)
 
 
-def _read(raw: Object, control: Control, work: Object, is_drawn: bool) -> Box | None:  # noqa: FBT001 - a field's value
+def _read(
+    raw: Object,
+    control: Control,
+    labels: Mapping[str, tuple[str, ...]],
+    is_drawn: bool,  # noqa: FBT001 - a field's value
+) -> Box | None:
     try:
-        region = regions.read(raw, control, _results(work))
+        region = regions.read(raw, control, labels)
     except MalformedError as error:
         logger.warning("The box %r is left out: %s.", raw.get("id"), error)
         return None

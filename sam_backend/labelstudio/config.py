@@ -4,6 +4,7 @@ A rectangle control is both: it asks for a mask and can take one, as its box. La
 case sensitive, and `toName` may name several objects with commas.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from sam_backend.answer_settings import ANSWERS
 from sam_backend.errors import LabelConfigError
 
 MAX_CHARACTERS = 2_000_000
+MOST_CONTROLS = 200
 ANSWER_KINDS = tuple(name + suffix for name in ANSWERS for suffix in ("labels", ""))
 POINT_KINDS = ("keypointlabels", "keypoint")
 RECTANGLE_KINDS = ("rectanglelabels", "rectangle")
@@ -202,27 +204,34 @@ def _images(root: Element) -> Iterator[ImageTag]:
 
 def _controls_on(root: Element, images: tuple[ImageTag, ...], kinds: tuple[str, ...]) -> tuple[Control, ...]:
     names = {image.name for image in images}
-    found = (control for tag in root.iter() if tag.tag.lower() in kinds for control in _controls(tag))
-    return tuple(control for control in found if control.to_name in names)
+    tags = (tag for tag in root.iter() if tag.tag.lower() in kinds)
+    found = tuple(itertools.islice((control for tag in tags for control in _controls(tag, names)), MOST_CONTROLS + 1))
+    if len(found) > MOST_CONTROLS:
+        raise LabelConfigError(f"The label config has more than {MOST_CONTROLS} controls of a kind.", "Use fewer.")
+    return found
 
 
-def _controls(tag: Element) -> Iterator[Control]:
-    """One control for each object that the tag points to."""
+def _controls(tag: Element, images: set[str]) -> Iterator[Control]:
+    """One control for each image that the tag points to."""
     attributes = _attributes(tag)
     name = attributes.get("name", "")
+    to_names = [one.strip() for one in attributes.get("toname", "").split(",")]
+    if not name or images.isdisjoint(to_names):
+        return
     labels = tuple(_labels(tag))
     source = re.fullmatch(r"\$(.+)", attributes.get("value", ""))
     smart = attributes.get("smart", "").lower() != "false"
-    for to_name in attributes.get("toname", "").split(","):
-        if name and to_name.strip():
-            yield Control(name, to_name.strip(), tag.tag.lower(), labels, source[1] if source else "", smart)
+    for to_name in to_names:
+        if to_name in images:
+            yield Control(name, to_name, tag.tag.lower(), labels, source[1] if source else "", smart)
 
 
 def _labels(tag: Element) -> Iterator[Label]:
     for child in tag.iter():
-        attributes = _attributes(child)
-        if child.tag.lower() == "label" and attributes.get("value"):
-            yield Label(attributes["value"], attributes.get("alias", ""))
+        if child.tag.lower() == "label":
+            attributes = _attributes(child)
+            if attributes.get("value"):
+                yield Label(attributes["value"], attributes.get("alias", ""))
 
 
 def _attributes(tag: Element) -> dict[str, str]:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from sam_backend.labelstudio import choice, streams
 from sam_backend.labelstudio.config import Control, LabelConfig
 from sam_backend.labelstudio.prompts import PromptRequest
-from sam_backend.labelstudio.regions import labels_beside, names
+from sam_backend.labelstudio.regions import labels_by_id, labels_of, names
 from sam_backend.labelstudio.streams import Stream
 from sam_backend.sam import geometry
 from sam_backend.sam.types import Patch, Size
@@ -41,6 +41,7 @@ Task = Mapping[str, Any]
 BRUSH_KINDS = ("brushlabels", "brush")
 _MOST_BYTES = 4_000_000
 """Of the streams that one click may look into; that takes a second or two."""
+_MOST_VERSIONS = 16
 _PER_REGION = 1000
 """What a region costs besides its stream, in bytes of one."""
 
@@ -119,7 +120,7 @@ def hit(task: Task, request: PromptRequest, config: LabelConfig, size: Size) -> 
     if not request.clicks or request.original_size not in (None, size):
         return None
     candidates = _candidates(task, request, config, size)
-    if _cost(candidates) > _MOST_BYTES:
+    if sum(len(one.stream) + _PER_REGION for one in candidates) > _MOST_BYTES:
         logger.info("The task's brush regions are too much to look for the one under the click.")
         return None
     click = request.clicks[0]
@@ -176,22 +177,23 @@ def _candidates(task: Task, request: PromptRequest, config: LabelConfig, size: S
     }
     by_id: dict[str, list[_Candidate]] = {}
     cost = 0
-    for standing, raw in ((work, raw) for work in _standing(task, request) for raw in _regions(work)):
+    works = [(work, labels_by_id(_regions(work))) for work in _standing(task, request)]
+    for standing, beside, raw in ((work, beside, raw) for work, beside in works for raw in _regions(work)):
         control, labels = controls.get(str(raw.get("from_name")), (None, ()))
         if control is None or not _is_meant(raw, control, request, size):
             continue
-        if sorted(_named(raw, control, standing)) != sorted(labels):
+        if sorted(_named(raw, control, beside)) != sorted(labels):
             continue
         one = _Candidate(raw["id"], control, labels, raw, standing)
         known = by_id.setdefault(one.region_id, [])
-        if cost <= _MOST_BYTES and not any(other.stream == one.stream for other in known):
+        if (
+            cost <= _MOST_BYTES
+            and len(known) < _MOST_VERSIONS
+            and not any(other.stream == one.stream for other in known)
+        ):
             known.append(one)
             cost += len(one.stream) + _PER_REGION
     return [one for known in by_id.values() for one in known]
-
-
-def _cost(candidates: list[_Candidate]) -> int:
-    return sum(len(one.stream) + _PER_REGION for one in candidates)
 
 
 def _standing(task: Task, request: PromptRequest) -> list[Mapping[str, Any]]:
@@ -228,10 +230,10 @@ def _is_related(region_id: str, work: Mapping[str, Any]) -> bool:
     return any(region_id in (raw.get("from_id"), raw.get("to_id")) for raw in _regions(work))
 
 
-def _named(raw: Mapping[str, Any], control: Control, work: Mapping[str, Any]) -> tuple[str, ...]:
+def _named(raw: Mapping[str, Any], control: Control, beside: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
     """The region's labels: its own, or those that a `<Labels>` gave it."""
     value = raw["value"]
-    return names(value.get(control.kind) or value.get("labels")) or labels_beside(raw, list(_regions(work)))
+    return names(value.get(control.kind) or value.get("labels")) or labels_of(raw, beside)
 
 
 def _is_meant(raw: Mapping[str, Any], control: Control, request: PromptRequest, size: Size) -> bool:

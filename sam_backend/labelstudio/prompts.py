@@ -25,6 +25,10 @@ from sam_backend.sam.types import Prompt, Size
 logger = logging.getLogger(__name__)
 
 
+MOST_CLICKS = 256
+"""For one mask. Nobody places as many; decoding them takes memory and time with each."""
+
+
 @dataclass(frozen=True, slots=True)
 class PromptRequest:
     """What was asked, still in Label Studio's units.
@@ -122,13 +126,13 @@ def to_prompt(request: PromptRequest, original_size: Size, rectangle: Rectangle 
 
 def _read(result: list[Any], config: LabelConfig) -> tuple[list[Region], list[str]]:
     """The prompts among the regions, and what is wrong with those that are malformed."""
-    found, problems = [], []
+    found, problems, beside = [], [], regions.labels_by_id(result)
     for raw in result:
         control = regions.control_of(raw, config)
         if control is None:
             continue
         try:
-            found.append(regions.read(raw, control, result))
+            found.append(regions.read(raw, control, beside))
         except MalformedError as error:
             logger.warning("The prompt %r is left out: %s.", raw.get("id"), error)
             problems.append(str(error))
@@ -139,6 +143,8 @@ def _request(found: list[Region]) -> PromptRequest:
     """The newest prompt and those that belong to it."""
     newest = found[-1]
     together = [region for region in found if region.group == newest.group]
+    if isinstance(newest.shape, Click) and len(together) > MOST_CLICKS:
+        raise PromptError(f"There are {len(together)} clicks for one mask; the most are {MOST_CLICKS}.", "Begin anew.")
     return PromptRequest(
         control=newest.control,
         labels=newest.labels,

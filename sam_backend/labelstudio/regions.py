@@ -5,7 +5,7 @@ The image's pixels are those of the browser, whatever the rotation of the view; 
 
 import math
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +17,9 @@ MARGIN = 1.0
 
 REGION_ID_PREFIX = "sam-"
 """Begins the ids of the regions that we answer; the editor's own ids have ten characters."""
+
+
+_NOTHING: Mapping[str, tuple[str, ...]] = {}
 
 
 class MalformedError(Exception):
@@ -93,13 +96,13 @@ def control_of(raw: Any, config: LabelConfig) -> Control | None:
     return None if is_ordinary else control
 
 
-def read(raw: Mapping[str, Any], control: Control, beside: Sequence[Any] = ()) -> Region:
+def read(raw: Mapping[str, Any], control: Control, beside: Mapping[str, tuple[str, ...]] = _NOTHING) -> Region:
     """Read a region of that control.
 
     Args:
         raw: the region.
         control: its control, from `control_of`.
-        beside: all regions of the request: the labels of a control without any stand in another one of the same id.
+        beside: `labels_by_id` of the request: the labels of a control without any stand in another one of the same id.
 
     Raises:
         MalformedError: a coordinate is missing, no number, or far outside of the image; a rectangle has no area.
@@ -111,7 +114,7 @@ def read(raw: Mapping[str, Any], control: Control, beside: Sequence[Any] = ()) -
     return Region(
         region_id=region_id if isinstance(region_id, str) else None,
         control=control,
-        labels=_labels(value, control) or labels_beside(raw, beside),
+        labels=_labels(value, control) or labels_of(raw, beside),
         shape=_click(raw, value) if control.kind in POINT_KINDS else _rectangle(value),
         item_index=_item_index(raw),
         original_size=_original_size(raw),
@@ -140,13 +143,20 @@ def _labels(value: Mapping[str, Any], control: Control) -> tuple[str, ...]:
     return names(value.get(control.kind) or value.get("labels"))
 
 
-def labels_beside(raw: Mapping[str, Any], beside: Sequence[Any]) -> tuple[str, ...]:
-    """The labels that a `<Labels>` gave to the region: a result of its own with the region's id."""
-    for other in beside:
-        if isinstance(other, Mapping) and (other.get("type"), other.get("id")) == ("labels", raw.get("id")):
-            labels = other["value"].get("labels") if isinstance(other.get("value"), Mapping) else None
-            return names(labels)
-    return ()
+def labels_by_id(results: Iterable[Any]) -> dict[str, tuple[str, ...]]:
+    """The labels that a `<Labels>` gave to regions: results of their own with the regions' ids."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in results:
+        if isinstance(one, Mapping) and one.get("type") == "labels" and isinstance(one.get("id"), str):
+            labels = one["value"].get("labels") if isinstance(one.get("value"), Mapping) else None
+            found.setdefault(one["id"], names(labels))
+    return found
+
+
+def labels_of(raw: Mapping[str, Any], beside: Mapping[str, tuple[str, ...]]) -> tuple[str, ...]:
+    """The region's among `labels_by_id`."""
+    region_id = raw.get("id")
+    return beside.get(region_id, ()) if isinstance(region_id, str) else ()
 
 
 def names(labels: object) -> tuple[str, ...]:

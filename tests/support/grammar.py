@@ -248,8 +248,8 @@ def _regions(dice: Dice, document: Document, marks: dict[str, bytes]) -> None:
     if not isinstance(tasks, list) or not tasks or not isinstance(tasks[0], dict):
         return
     known = [_at(document, path) for path in places(document)]
-    templates = [one for one in known if isinstance(one, dict) and "from_name" in one] or [_PAINTED]
-    regions = [_region(dice, dice.choice([*templates, _PAINTED])) for _ in range(dice.choice([1, 2, 3, 40]))]
+    templates = [one for one in known if isinstance(one, dict) and "from_name" in one] or [PAINTED]
+    regions = [_region(dice, dice.choice([*templates, PAINTED])) for _ in range(dice.choice([1, 2, 3, 40]))]
     regions += [{"type": "relation", "from_id": regions[0].get("id"), "to_id": dice.choice(["b", None, 1])}]
     place = dice.choice(["drafts", "annotations", "predictions", "context"])
     context = _at(document, ("params", "context")) if place == "context" else None
@@ -259,7 +259,7 @@ def _regions(dice: Dice, document: Document, marks: dict[str, bytes]) -> None:
         tasks[0][place] = [{"id": 1, "annotation": dice.choice([1, None, "1"]), "result": regions}]
 
 
-_PAINTED: Document = {
+PAINTED: Document = {
     "id": "painted",
     "type": "brushlabels",
     "from_name": "brush",
@@ -285,7 +285,7 @@ def _region(dice: Dice, template: Document) -> Document:
 
 def _stream(dice: Dice) -> Any:
     """A stream of an RLE that is cut, flipped, said to be longer than it is, or none."""
-    stream: list[Any] = list(_PAINTED["value"]["rle"])
+    stream: list[Any] = list(PAINTED["value"]["rle"])
     at = dice.randrange(len(stream))
     return dice.choice(
         [
