@@ -37,6 +37,7 @@ from tests.support.memory import MIB
 NAMED = {name: value.status for name, value in vars(errors).items() if hasattr(value, "status")}
 JUSTIFIED = {"ImageUnavailableError", "ImageTimeoutError"}  # another server's fault; of 5xx, none else
 WATCHDOG = 60.0
+PART = 1000
 GROWTH = 48 * MIB
 """What the process may grow by after the warm-up: caches of which the budgets are not reached yet."""
 
@@ -174,7 +175,10 @@ def fuzz(app: Flask, count: int, warm_up: int, seed: int) -> Findings:
     with unkept_log():
         sender.send(_bodies(warm_up, seed))
         before, started = memory.resident(), time.perf_counter()
-        sender.send(_bodies(count, seed + 1))
+        for part in range(0, count, PART):
+            sender.send(_bodies(min(PART, count - part), seed + part + 1))
+            seconds = time.perf_counter() - started
+            print(f"{part + PART} bodies in {seconds:.0f} s, {memory.resident() / MIB:.0f} MiB", flush=True)
         took = time.perf_counter() - started
         growth = memory.resident() - before
     found = sender.findings
