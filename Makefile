@@ -17,10 +17,11 @@ TESTS := .venv-test/.complete
 E2E := .venv-e2e/.complete
 PROJECT := .venv/.project
 BENCH := .venv-bench/.complete
+AUDIT := .venv-audit/.complete
 
 JSON ?= bench.json
 
-.PHONY: help run demo test e2e soak bench bench-short lint format docs clean servers browser
+.PHONY: help run demo test e2e soak audit bench bench-short lint format docs clean servers browser
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -37,6 +38,10 @@ e2e: browser servers $(PROJECT) $(E2E) ## the tests with a real Label Studio and
 soak: servers $(PROJECT) $(E2E) $(TESTS) ## the long tests, an hour or so: bulk jobs and replicas killed, twenty annotators for ten minutes
 	.venv-e2e/bin/python -m pytest -m soak tests/e2e -s
 	.venv-test/bin/python -m pytest -m soak -s
+
+audit: ## look all requirements up among the known vulnerabilities, where PyPI's list can be reached
+	@if $(PYTHON) tests/support/audit.py --probe; then \
+		$(MAKE) --no-print-directory $(AUDIT) && .venv-audit/bin/python tests/support/audit.py; fi
 
 bench: $(BENCH) ## measure speed beside the peers, half an hour; rows go to JSON=bench.json
 	.venv-bench/bin/python -m benchmarks.bench --json $(JSON)
@@ -62,7 +67,7 @@ docs: $(TESTS) ## write the table of settings into the README
 	.venv-test/bin/python -m tests.support.settings_table
 
 clean: ## remove the environments, what the tests left and the tools' caches
-	rm -rf .venv .venv-test .venv-e2e .venv-bench .e2e .bench bench.json build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-test .venv-e2e .venv-bench .venv-audit .e2e .bench bench.json build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 
 # $(call environment,FOLDER,WHAT,PIP ARGUMENTS...) makes a virtual environment anew, then the project in it.
 define new-environment
@@ -100,6 +105,11 @@ $(BENCH): requirements.txt requirements-bench.txt requirements-export.txt requir
 	@.venv-bench/bin/pip install -q --no-deps -r requirements.txt
 	@.venv-bench/bin/pip install -q --no-deps -r requirements-bench.txt
 	@.venv-bench/bin/pip install -q --no-deps -e .
+	@touch $@
+
+$(AUDIT): requirements-audit.txt
+	$(call new-environment,.venv-audit,pip-audit; some seconds.)
+	@.venv-audit/bin/pip install -q --no-deps -r requirements-audit.txt
 	@touch $@
 
 # $(call debian,PROGRAMS,PACKAGES) sees to it that Debian's packages are there, or says which are missing.

@@ -80,5 +80,5 @@ def complaint(error: ValidationError) -> str:
     said = first["msg"].removeprefix("Value error, ")
     if not names:
         return f"{said}."
-    shown = "" if names[0] in SECRETS else f" = {first['input']!r}"
+    shown = "" if names[0] in SECRETS else f" = {first['input']!r:.200}"
     return f"{'.'.join(names)}{shown}: {said}."

@@ -175,7 +175,7 @@ def pins(file: Path) -> set[tuple[str, str]]:
 
 def test_the_files_of_requirements_agree() -> None:
     """But for the browser's tests, which live with what Label Studio pins."""
-    kinds = ("", "-bench", "-export", "-project", "-quantize", "-ray", "-test")
+    kinds = ("", "-audit", "-bench", "-export", "-project", "-quantize", "-ray", "-test")
     together = set().union(*(pins(ROOT / f"requirements{kind}.txt") for kind in kinds))
     names = [name for name, _ in together]
     assert {name for name in names if names.count(name) > 1} == set()

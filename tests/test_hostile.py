@@ -122,3 +122,87 @@ def test_an_empty_rectangle_is_refused(client: FlaskClient) -> None:
     document = spoiled(document, ("params", "context", "result", 0, "value", "width"), 0)
     response = client.post("/predict", data=orjson.dumps(document))
     assert (response.status_code, response.get_json()["error"]) == (400, "PromptError")
+
+
+DEPTHS = [99, 260, 600, 1000, 1015]
+
+
+def nested(document: dict[str, Any], depth: int) -> bytes:
+    """The document with so many lists in one another in place of "HERE"."""
+    return orjson.dumps(document).replace(b'"HERE"', b"[" * depth + b"]" * depth)
+
+
+@pytest.mark.parametrize("depth", DEPTHS)
+def test_a_deep_body_is_answered_or_refused_wherever_it_is_deep(client: FlaskClient, depth: int) -> None:
+    """Also where an answer carries it back: what stands beside a corrected region goes with it."""
+    click = body(RECORDED[2])
+    draft = click["tasks"][0]["drafts"][0]["result"]
+    painted = next(region for region in draft if "rle" in region["value"])
+    beside = {"id": painted["id"], "type": "textarea", "from_name": "t", "to_name": "image", "value": "HERE"}
+    setup = {"project": "1", "schema": click["label_config"]}
+    for path, document in (
+        ("/predict", spoiled(click, ("tasks", 0, "drafts", 0, "result"), [*draft, beside])),
+        ("/predict", spoiled(click, ("tasks", 0, "id"), "HERE")),
+        ("/predict", spoiled(click, ("params", "context", "result", 0, "value"), "HERE")),
+        ("/setup", setup | {"project": "HERE"}),
+        ("/setup", setup | {"extra_params": {"point_grids": "HERE"}}),
+        ("/setup", setup | {"extra_params": {"mode": "HERE"}}),
+    ):
+        response = client.post(path, data=nested(document, depth))
+        assert response.status_code == 200 or response.get_json()["error"] in NAMED, (path, response.data[:300])
+
+
+def test_extra_params_as_deep_text_are_refused(client: FlaskClient) -> None:
+    setup = {"project": "1", "schema": body(RECORDED[0])["label_config"]}
+    for depth in DEPTHS:
+        text = '{"point_grids": ' + "[" * depth + "]" * depth + "}"
+        response = client.post("/setup", json=setup | {"extra_params": text})
+        assert (response.status_code, response.get_json()["error"]) == (422, "ExtraParamsError")
+        assert len(response.data) < 2000
+
+
+def test_a_mask_of_more_clicks_than_anybody_places_is_refused(client: FlaskClient) -> None:
+    click = body(RECORDED[0])
+    region = click["params"]["context"]["result"][-1]
+    for count, status in ((256, 200), (257, 400)):
+        changed = spoiled(click, ("params", "context", "result"), [region | {"id": f"k{n}"} for n in range(count)])
+        response = client.post("/predict", data=orjson.dumps(changed))
+        assert response.status_code == status
+    assert response.get_json()["error"] == "PromptError"
+
+
+@pytest.mark.parametrize("name", [one for one in recordings.names() if "webhook" in one])
+def test_an_event_is_noted_by_its_name_and_nothing_else(client: FlaskClient, name: str) -> None:
+    event = recordings.read(name).body
+    assert event is not None
+    response = client.post("/webhook", data=orjson.dumps(event))
+    assert (response.status_code, response.get_json()) == (201, {"status": "ok"})
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b'{"action": "A", "task": ' + b"[" * 100_000, 201),
+        (b'{"action": "' + b"A" * 1_000_000 + b'"}', 201),
+        (b'{"action" : "A\\n2026-01-01 forged"}', 201),
+        (b'{"action": "\x1b[31mA"}', 400),
+        (b'{"action": "\r\nA"}', 400),
+        (b'{"action": 5}', 400),
+        (b'{"x": "' + b"x" * 5000 + b'", "action": "A"}', 400),
+        (b"\xff" * 5000, 400),
+    ],
+)
+def test_an_event_is_not_parsed_and_its_name_is_short_and_plain(
+    client: FlaskClient, data: bytes, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    assert client.post("/webhook", data=data).status_code == status
+    [line] = [record.getMessage() for record in caplog.records if "/webhook" in record.getMessage()]
+    assert len(line) < 250
+    assert line.isprintable()
+
+
+def test_an_event_has_a_limit_of_its_own(client: FlaskClient) -> None:
+    """Of `SAM_MAX_BODY_BYTES`, where that is less."""
+    response = client.post("/webhook", data=b'{"action": "A"}' + b" " * 10_000_000)
+    assert (response.status_code, response.get_json()["error"]) == (413, "BodyTooLargeError")

@@ -1,6 +1,6 @@
 """The bodies of `/setup` and `/predict`, read into values; what is missing or of another kind is named."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -9,6 +9,10 @@ from sam_backend.errors import BodyError
 Object = Mapping[str, Any]
 Kind = TypeVar("Kind")
 
+MOST_LEVELS = 100
+"""Of lists and objects in one another. The parser takes ten times as many, of which parts could not be sent back."""
+
+_NODES = {dict, list}
 _NAMES: Mapping[type, str] = {dict: "an object", list: "a list", str: "a string"}
 
 
@@ -76,6 +80,18 @@ def read_predict(body: Object) -> PredictBody:
         label_config=_optional(body, "label_config", str) or "",
         context=_optional(params, "context", dict),
     )
+
+
+def is_too_deep(document: Any) -> bool:
+    """Whether parsed JSON has more than `MOST_LEVELS`."""
+    level = [document] if type(document) in _NODES else []
+    for _ in range(MOST_LEVELS):
+        level = [child for node in level for child in _children(node) if type(child) in _NODES]
+    return bool(level)
+
+
+def _children(node: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return node.values() if isinstance(node, dict) else node
 
 
 def _tasks(body: Object) -> tuple[Object, ...]:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from sam_backend.automatic_settings import AutomaticSettings
 from sam_backend.errors import ExtraParamsError
+from sam_backend.labelstudio.bodies import is_too_deep
 from sam_backend.settings import complaint
 
 _EXAMPLE = '{"mode": "everything", "points_per_side": 16}'
@@ -30,11 +31,13 @@ def merge(settings: AutomaticSettings, extra_params: Any) -> AutomaticSettings:
         return settings
     _refuse_unknown(given)
     _refuse_other_kinds(given)
+    if is_too_deep(dict(given)):
+        raise ExtraParamsError("A list of the extra params is too deep.", _REMEDY)
     try:
         return AutomaticSettings.model_validate(settings.model_dump() | dict(given))
     except ValidationError as error:
         raise ExtraParamsError(_named(complaint(error)), _REMEDY) from None
-    except RecursionError:
+    except RecursionError:  # point grids may be JSON in a text
         raise ExtraParamsError("A list of the extra params is too deep.", _REMEDY) from None
 
 
@@ -66,7 +69,7 @@ def _refuse_other_kinds(given: Mapping[str, Any]) -> None:
         is_text = isinstance(value, str) and isinstance(usual, int | float)
         if is_text or isinstance(value, bool) != isinstance(usual, bool):
             wanted = "true or false" if isinstance(usual, bool) else "neither text nor true or false"
-            raise ExtraParamsError(f"{name} = {value!r}: must be {wanted}.", _REMEDY)
+            raise ExtraParamsError(f"{name} = {value!r:.200}: must be {wanted}.", _REMEDY)
 
 
 def _named(complained: str) -> str:

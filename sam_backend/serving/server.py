@@ -14,6 +14,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from sam_backend import metrics, services
 from sam_backend.errors import BodyError, CredentialsError
+from sam_backend.labelstudio.bodies import MOST_LEVELS, is_too_deep
 from sam_backend.labelstudio.streams import Streams
 from sam_backend.services import Services
 from sam_backend.serving.answers import answer_error, respond
@@ -102,6 +103,8 @@ def _read_body(streams: Streams) -> dict[str, Any]:
         raise BodyError(f"The body is not JSON: {error}.", "Send a JSON object.") from None
     if not isinstance(body, dict):
         raise BodyError("The body is JSON, but not an object.", "Send a JSON object.")
+    if is_too_deep(body):
+        raise BodyError(f"The body has more than {MOST_LEVELS} levels.", "Nest less in tasks and regions.")
     return body
 
 
