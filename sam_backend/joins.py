@@ -4,6 +4,7 @@ What was asked is remembered by place: project, task, image and label; nothing o
 Studio names no user, so two annotators who ask at one place at the same time are one to us.
 """
 
+import hashlib
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -16,6 +17,7 @@ from sam_backend.notes import Notes, Shelf
 
 _MOST_PLACES = 10_000
 _MOST_OTHERS = 16
+_LONGEST_KEY = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class Place:
 
     @property
     def key(self) -> str:
-        """Another text for each place."""
-        return orjson.dumps([self.project, self.task, self.to_name, self.item_index, self.labels]).decode()
+        """Another text for each place, never a long one, whatever a request says."""
+        text = orjson.dumps([self.project, self.task, self.to_name, self.item_index, self.labels])
+        return text.decode() if len(text) <= _LONGEST_KEY else hashlib.sha256(text).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from sam_backend import errors
+from sam_backend.joins import Place
 from sam_backend.labelstudio import rle
 from sam_backend.serving.server import create_app
 from sam_backend.settings import Settings
@@ -206,3 +207,23 @@ def test_an_event_has_a_limit_of_its_own(client: FlaskClient) -> None:
     """Of `SAM_MAX_BODY_BYTES`, where that is less."""
     response = client.post("/webhook", data=b'{"action": "A"}' + b" " * 10_000_000)
     assert (response.status_code, response.get_json()["error"]) == (413, "BodyTooLargeError")
+
+
+@pytest.mark.parametrize("key", ["project", "hostname", "access_token"])
+def test_what_is_remembered_of_a_project_is_short(client: FlaskClient, key: str) -> None:
+    setup = {"project": "1", "schema": body(RECORDED[0])["label_config"]}
+    response = client.post("/setup", json=setup | {key: "x" * 10_001})
+    assert (response.status_code, response.get_json()["error"]) == (400, "BodyError")
+    assert len(response.data) < 300
+
+
+def test_a_prompt_with_an_endless_id_is_refused(client: FlaskClient) -> None:
+    changed = spoiled(body(RECORDED[3]), ("params", "context", "result", 0, "id"), "x" * 257)
+    response = client.post("/predict", data=orjson.dumps(changed))
+    assert (response.status_code, response.get_json()["error"]) == (400, "PromptError")
+
+
+def test_a_place_is_remembered_under_a_short_name() -> None:
+    places = [Place("1", "2" * length, "image", 0, ("a",)) for length in (1, 10_000, 10_001)]
+    assert len({place.key for place in places}) == 3
+    assert max(len(place.key) for place in places) < 1000

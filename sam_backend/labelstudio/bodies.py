@@ -11,6 +11,8 @@ Kind = TypeVar("Kind")
 
 MOST_LEVELS = 100
 """Of lists and objects in one another. The parser takes ten times as many, of which parts could not be sent back."""
+LONGEST = 10_000
+"""Characters of what is remembered of a project, but for its label config, which has a limit of its own."""
 
 _NODES = {dict, list}
 _NAMES: Mapping[type, str] = {dict: "an object", list: "a list", str: "a string"}
@@ -61,8 +63,8 @@ def read_setup(body: Object) -> SetupBody:
     return SetupBody(
         project=_project(body),
         schema=_required(body, "schema", str),
-        hostname=_optional(body, "hostname", str) or "",
-        access_token=_optional(body, "access_token", str) or "",
+        hostname=_short(body, "hostname"),
+        access_token=_short(body, "access_token"),
         extra_params=body.get("extra_params"),
     )
 
@@ -106,7 +108,18 @@ def _tasks(body: Object) -> tuple[Object, ...]:
 
 def _project(body: Object) -> str:
     project = body.get("project")
-    return "" if project is None else str(project)
+    key = "" if project is None else str(project)
+    if len(key) > LONGEST:
+        raise BodyError(f'"project" has {len(key)} characters.', "Send the project's key, as Label Studio does.")
+    return key
+
+
+def _short(body: Object, key: str) -> str:
+    """A text that is remembered with its project; empty where there is none."""
+    text = _optional(body, key, str) or ""
+    if len(text) > LONGEST:
+        raise BodyError(f'"{key}" has {len(text)} characters.', f"Send one of {LONGEST} at most.")
+    return text
 
 
 def _required(body: Object, key: str, kind: type[Kind]) -> Kind:

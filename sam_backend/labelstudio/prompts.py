@@ -134,7 +134,7 @@ def _read(result: list[Any], config: LabelConfig) -> tuple[list[Region], list[st
         try:
             found.append(regions.read(raw, control, beside))
         except MalformedError as error:
-            logger.warning("The prompt %r is left out: %s.", raw.get("id"), error)
+            logger.warning("The prompt %.100r is left out: %s.", raw.get("id"), error)
             problems.append(str(error))
     return found, problems
 

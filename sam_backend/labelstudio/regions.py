@@ -19,6 +19,7 @@ REGION_ID_PREFIX = "sam-"
 """Begins the ids of the regions that we answer; the editor's own ids have ten characters."""
 
 
+_LONGEST_ID = 256  # ids are remembered
 _NOTHING: Mapping[str, tuple[str, ...]] = {}
 
 
@@ -105,12 +106,15 @@ def read(raw: Mapping[str, Any], control: Control, beside: Mapping[str, tuple[st
         beside: `labels_by_id` of the request: the labels of a control without any stand in another one of the same id.
 
     Raises:
-        MalformedError: a coordinate is missing, no number, or far outside of the image; a rectangle has no area.
+        MalformedError: a coordinate is missing, no number, or far outside of the image; a rectangle has no
+            area; the id is longer than any.
     """
     value = raw.get("value")
     if not isinstance(value, Mapping):
         raise MalformedError("it has no value")
     region_id = raw.get("id")
+    if isinstance(region_id, str) and len(region_id) > _LONGEST_ID:
+        raise MalformedError(f"its id has {len(region_id)} characters")
     return Region(
         region_id=region_id if isinstance(region_id, str) else None,
         control=control,
