@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from sam_backend import errors
+from sam_backend import errors, steps
 from sam_backend.errors import ImageError
 from sam_backend.labelstudio import images
 from sam_backend.labelstudio.images import Limits
@@ -24,16 +24,21 @@ PIXELS = 10_000_000
 LIMITS = Limits(max_bytes=10**8, max_pixels=PIXELS, timeout=1)
 MOST = 40 * PIXELS
 """Bytes above what stood there before: ten megapixels in some copies of RGBA or floats."""
+GROWTH = 300 * MIB
+"""While the cache of decoded pictures fills, which has 256 MiB, and the model is compiled."""
 WATCHDOG = 60
 NAMED = {name for name, value in vars(errors).items() if isinstance(value, type)}
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[FlaskClient]:
-    app: Flask = create_app(Settings(max_image_pixels=PIXELS, max_body_bytes=150_000_000))
-    with app.test_client() as running:
-        yield running
-    app.extensions["sam_backend"].close()
+    with pytest.MonkeyPatch.context() as patch:
+        for budget in ("_ANSWERS_BUDGET", "_SIDES_BUDGET"):
+            patch.setattr(steps, budget, 8 * MIB)
+        app: Flask = create_app(Settings(max_image_pixels=PIXELS, max_body_bytes=150_000_000, memory_cache=16 * MIB))
+        with app.test_client() as running:
+            yield running
+        app.extensions["sam_backend"].close()
 
 
 @pytest.fixture(autouse=True)
@@ -103,4 +108,6 @@ def test_broken_files_are_images_or_refused_by_name(client: FlaskClient, tmp_pat
 def test_five_hundred_broken_files_are_images_or_refused_by_name(client: FlaskClient, tmp_path: Path) -> None:
     before = memory.resident()
     try_all(client, len(broken_images.SPECIAL) + 500, 7, 1, tmp_path)
-    print(f"growth {(memory.resident() - before) / MIB:+.0f} MiB")
+    growth = memory.resident() - before
+    print(f"growth {growth / MIB:+.0f} MiB")
+    assert growth < GROWTH
