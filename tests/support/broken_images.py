@@ -238,13 +238,16 @@ SPECIAL: list[Maker] = [
 """What chance does not make; those of 3000 pixels a side are within a limit of ten megapixels."""
 
 
+def specials() -> Iterator[tuple[str, bytes]]:
+    """The special files, each with a name."""
+    for number, make in enumerate(SPECIAL):
+        yield f"special {number}", make()
+
+
 def files(count: int, seed: int) -> Iterator[tuple[str, bytes]]:
-    """So many broken files, each with a name; the special ones first."""
+    """So many files broken by chance, each with a name."""
     dice = random.Random(seed)
-    for number in range(count):
-        if number < len(SPECIAL):
-            yield f"special {number}", SPECIAL[number]()
-            continue
+    for _ in range(count):
         kind = dice.choice(list(SOUND))
         harms = [dice.choice(HARMS) for _ in range(dice.choice([1, 1, 2]))]
         data = sound(kind)

@@ -315,10 +315,12 @@ def _task(dice: Dice, document: Document, marks: dict[str, bytes]) -> None:
 
 
 def _at(document: Any, path: Path) -> Any:
+    """What stands there, or None."""
     for key in path:
-        if not isinstance(document, dict | list) or (isinstance(document, dict) and key not in document):
+        try:
+            document = document[key]
+        except (KeyError, IndexError, TypeError):
             return None
-        document = document[key]
     return document
 
 
