@@ -19,12 +19,13 @@ from typing import Any
 
 import orjson
 from gunicorn import http
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import TConn
 
 from sam_backend import metrics
 from sam_backend.errors import BusyError, SamBackendError, SlowRequestError
 from sam_backend.logs import describe
 from sam_backend.serving.answers import as_json
+from sam_backend.serving.draining import DrainingWorker
 from sam_backend.serving.receipt import Receipt, Terms
 
 logger = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Connection(TConn):
         self.parser = http.get_parser(self.cfg, _taken(self.receipt.pieces), self.client)
 
 
-class Worker(ThreadWorker):
+class Worker(DrainingWorker):
     """The application's `terms` say how much it takes, and for how long it waits."""
 
     def init_process(self) -> None:
