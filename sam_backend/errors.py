@@ -14,7 +14,8 @@
     │   ├── ExtraParamsError       a parameter of the model connection is unknown or wrong     422
     │   ├── BodyTooLargeError      the body is larger than the limit                           413
     │   ├── SlowRequestError       headers or body did not arrive in time                      408
-    │   └── CredentialsError       the backend's own user or password is wrong                 401
+    │   ├── CredentialsError       the backend's own user or password is wrong                 401
+    │   └── WebPageError           a page in somebody's browser sent it, not a server          403
     ├── ImageError                 the picture could not be had or read
     │   ├── ImageUrlError          an address that we do not fetch from                        400
     │   ├── ImageTooLargeError     more bytes or pixels than the limits allow                  413
@@ -112,6 +113,12 @@ class CredentialsError(RequestError):
     """The backend's own user or password is missing or wrong."""
 
     status = 401
+
+
+class WebPageError(RequestError):
+    """A page in somebody's browser sent it, not a server."""
+
+    status = 403
 
 
 class ImageError(SamBackendError):

@@ -43,7 +43,8 @@ class Notes(Generic[Value]):
         form: the values' type, which orjson writes and pydantic reads.
         shelf: where replicas and a restart look; None: nowhere.
         seconds: how long memory keeps a value.
-        most: values in memory.
+        weigh: how much of `most` a value takes.
+        most: values in memory, or what they may weigh together there.
         clock: seconds, roughly the same in all replicas.
     """
 
@@ -55,6 +56,7 @@ class Notes(Generic[Value]):
         *,
         seconds: float = math.inf,
         most: int = 1000,
+        weigh: Callable[[Value], int] = lambda _: 1,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._kind = kind
@@ -62,7 +64,7 @@ class Notes(Generic[Value]):
         self._shelf = shelf
         self._clock = clock
         self._lock = threading.RLock()
-        self._notes: TTLCache[str, _Note[Value]] = TTLCache(most, seconds, clock)
+        self._notes: TTLCache[str, _Note[Value]] = TTLCache(most, seconds, clock, lambda note: weigh(note.value))
 
     def get(self, key: str) -> Value | None:
         """The latest value, or None."""

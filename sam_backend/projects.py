@@ -5,7 +5,9 @@ from typing import Any
 
 from sam_backend.notes import Notes, Shelf
 
-_MOST = 1000
+_MOST = 64_000_000
+_BESIDES = 2000
+"""What a project weighs beside its label config, in characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +35,11 @@ class Projects:
 
     Args:
         shelf: where other replicas, and this one after a restart, look for what `/setup` said; None: nowhere.
-        most: projects in memory.
+        most: characters of their label configs in memory.
     """
 
     def __init__(self, shelf: Shelf | None = None, most: int = _MOST) -> None:
-        self._notes = Notes("project", Project, shelf, most=most)
+        self._notes = Notes("project", Project, shelf, most=most, weigh=lambda one: len(one.label_config) + _BESIDES)
 
     def remember(self, key: str, project: Project) -> None:
         """Keep what `/setup` said; it replaces what an earlier one said, to whichever replica."""

@@ -29,7 +29,7 @@ def test_projects_do_not_see_each_other_and_the_newest_setup_counts() -> None:
 
 
 def test_the_least_recently_used_project_is_forgotten_first() -> None:
-    projects = Projects(most=2)
+    projects = Projects(most=4100)
     projects.remember("1", Project("one"))
     projects.remember("2", Project("two"))
     projects.get("1")
@@ -37,8 +37,17 @@ def test_the_least_recently_used_project_is_forgotten_first() -> None:
     assert [projects.get(key).label_config for key in "123"] == ["one", "", "three"]
 
 
+def test_long_label_configs_leave_room_for_fewer_projects() -> None:
+    projects = Projects()
+    for number in range(50):
+        projects.remember(str(number), Project("x" * 2_000_000))
+    known = [number for number in range(50) if projects.get(str(number)).label_config]
+    assert known == list(range(50 - len(known), 50))
+    assert 25 < len(known) <= 32
+
+
 def test_threads_may_set_up_and_ask_at_once() -> None:
-    projects = Projects(most=50)
+    projects = Projects(most=100_500)
 
     def work(number: int) -> bool:
         key = str(number % 100)

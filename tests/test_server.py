@@ -301,6 +301,17 @@ def test_the_service_has_no_torch_in_its_memory(service: Service) -> None:
         assert "torch" not in mapped
 
 
+@pytest.mark.parametrize("origin", ["https://example.com", "http://localhost:8080", "null"])
+@pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook", "/versions"])
+def test_a_page_in_a_browser_is_refused(service: Service, host: ImageHost, path: str, origin: str) -> None:
+    """Browsers let any page post plain text to loopback, and name it in `Origin`."""
+    asked = len(host.requests)
+    page = {"Origin": origin, "Content-Type": "text/plain"}
+    response = requests.post(f"{service.url}{path}", json=on("/data/upload/1/page.png"), headers=page, timeout=30)
+    assert error(response, 403) == "WebPageError"
+    assert len(host.requests) == asked
+
+
 def test_metrics_count_requests_errors_and_stages(service: Service) -> None:
     name = 'sam_requests_total{endpoint="/predict",status="502"}'
     errors = 'sam_errors_total{error="ImageUnavailableError"}'

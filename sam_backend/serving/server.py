@@ -13,7 +13,7 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from sam_backend import metrics, services
-from sam_backend.errors import BodyError, CredentialsError
+from sam_backend.errors import BodyError, CredentialsError, WebPageError
 from sam_backend.labelstudio.bodies import MOST_LEVELS, is_too_deep
 from sam_backend.labelstudio.streams import Streams
 from sam_backend.services import Services
@@ -43,6 +43,7 @@ def create_app(settings: Settings) -> Flask:
     app = Flask("sam_backend", static_folder=None)
     app.extensions["sam_backend"] = shared
     _add_endpoints(app, shared)
+    app.before_request(_refuse_web_pages)
     app.before_request(lambda: _check_credentials(settings))
     app.before_request(lambda: _limit_body(settings))
     app.register_error_handler(Exception, answer_error)
@@ -121,6 +122,12 @@ def _received() -> bytes:
 
 def _limit_body(settings: Settings) -> None:
     request.max_content_length = body_limit(settings, request.path)
+
+
+def _refuse_web_pages() -> None:
+    """Any page that is open on this machine could post to loopback; browsers say so, servers have no reason to."""
+    if request.method == "POST" and request.origin:
+        raise WebPageError(f"A page of {request.origin[:100]!r} sent this, not a server.", "Leave `Origin` out.")
 
 
 def _check_credentials(settings: Settings) -> None:
