@@ -26,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from flask import Flask
-from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client import Gauge
 
 from benchmarks.machine import machine
 from sam_backend import logs, metrics, settings
@@ -42,32 +42,28 @@ class Stopwatch:
     """Adds up the seconds spent inside, of all threads; inside of inside counts once."""
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self.seconds = 0.0
         self._clock = clock
-        self._lock = threading.Lock()
+        self._spans: list[float] = []
         self._inside = threading.local()
 
-    @contextlib.contextmanager
-    def running(self) -> Iterator[None]:
-        """Count what happens inside."""
-        if getattr(self._inside, "yes", False):
-            yield
-            return
-        self._inside.yes, started = True, self._clock()
-        try:
-            yield
-        finally:
-            self._inside.yes = False
-            with self._lock:
-                self.seconds += self._clock() - started
+    @property
+    def seconds(self) -> float:
+        """So far."""
+        return sum(self._spans)
 
     def around(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function, counted."""
 
         @functools.wraps(function)
         def counted(*args: Any, **options: Any) -> Any:
-            with self.running():
+            if getattr(self._inside, "yes", False):
                 return function(*args, **options)
+            self._inside.yes, started = True, self._clock()
+            try:
+                return function(*args, **options)
+            finally:
+                self._spans.append(self._clock() - started)
+                self._inside.yes = False
 
         return counted
 
@@ -76,23 +72,22 @@ class Stopwatch:
 
         @contextlib.contextmanager
         def counted(*args: Any) -> Iterator[Any]:
-            with self.running():
-                made = manager(*args)
-                value = made.__enter__()
+            made = self.around(manager)(*args)
+            value = self.around(made.__enter__)()
             try:
                 yield value
             finally:
-                with self.running():
-                    made.__exit__(None, None, None)
+                self.around(made.__exit__)(None, None, None)
 
         return counted
 
 
 def watch(stopwatch: Stopwatch) -> None:
     """Count whatever counts, times or logs in this process, from now on."""
-    for metric in (Counter, Gauge, Histogram):
-        for name in {"labels", "inc", "dec", "observe"} & set(dir(metric)):
-            setattr(metric, name, stopwatch.around(getattr(metric, name)))
+    for name in ("inc", "dec"):  # what `track_inprogress` calls
+        setattr(Gauge, name, stopwatch.around(getattr(Gauge, name)))
+    for name in [name for name in vars(metrics) if name.startswith("count_")]:
+        setattr(metrics, name, stopwatch.around(getattr(metrics, name)))
     logging.Logger._log = stopwatch.around(logging.Logger._log)  # type: ignore[method-assign] # noqa: SLF001
     logs.Trace.add = stopwatch.around(logs.Trace.add)  # type: ignore[method-assign]
     Observer._report = stopwatch.around(Observer._report)  # type: ignore[method-assign] # noqa: SLF001
@@ -109,7 +104,7 @@ def main() -> None:
         host.put(ADDRESS, scenes.jpeg(scenes.draw(options.width, options.height, scenes.STAGE).rgb))
         os.environ |= {"LABEL_STUDIO_URL": host.url, "LABEL_STUDIO_API_KEY": TOKEN}
         with (Path(folder) / "log").open("w") as log:
-            logging.basicConfig(level="INFO", handlers=[logs.handler(log)], force=True)
+            logs.configure("INFO", log)
             app = create_app(settings.load())
             ran = _clicks(app, stopwatch, size, options.clicks)
             version = app.extensions["sam_backend"].segmenter.model_version

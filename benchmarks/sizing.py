@@ -5,9 +5,9 @@
     SAM_MODEL=vit_b SAM_MODEL_DIR=models python -m benchmarks.sizing --images 20
 
 Starts the service (the built-in model, or SAM_MODEL in SAM_MODEL_DIR) with a folder for its caches, and an image host
-on loopback; opens so many images with a click on each, then lets 1, 2, 4 … clients click on them at once, each as soon
-as it has its answer. Annotators rest between clicks: one who clicks every two seconds is a twentieth of a client that
-is answered in a tenth. The clients run on the same cores as the service.
+on loopback; opens so many images with a click on each, then lets 1, 2, 4 … clients click at once, each as soon as it
+has its answer, ten times on an image, then on the next one. Annotators rest between clicks: one who clicks every two
+seconds is a twentieth of a client that is answered in a tenth. The clients run on the same cores as the service.
 """
 
 import argparse
@@ -30,6 +30,8 @@ from benchmarks.machine import machine
 from tests.support.image_host import image_host
 
 CLIENTS = (1, 2, 4, 8, 16, 32)
+STAY = 10
+"""Clicks on an image before the next one."""
 
 
 def main() -> None:
@@ -84,10 +86,11 @@ def _load(url: str, addresses: list[str], size: clients.Size, count: int, second
     end = time.monotonic() + seconds
 
     def annotate(seed: int) -> list[float]:
-        client, dice, times = Client(url, 0), random.Random(seed), []
+        client, dice, times = Client(url, 0), random.Random(seed), list[float]()
         while time.monotonic() < end:
+            address = addresses[(seed + len(times) // STAY) % len(addresses)]
             place = dice.randrange(size[1]), dice.randrange(size[0])
-            times.append(client.send(clients.click(dice.choice(addresses), size, [place]))[0])
+            times.append(client.send(clients.click(address, size, [place]))[0])
         return times
 
     with ThreadPoolExecutor(count) as pool:

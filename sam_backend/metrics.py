@@ -7,10 +7,13 @@ import functools
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 
 from sam_backend import logs
+
+Metric = TypeVar("Metric", Counter, Histogram)
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -50,7 +53,7 @@ def stage(name: str) -> Iterator[None]:
         yield
     finally:
         seconds = time.perf_counter() - started
-        STAGE_SECONDS.labels(name).observe(seconds)
+        _of(STAGE_SECONDS, name).observe(seconds)
         trace = logs.current()
         if trace:
             trace.add(name, seconds)
@@ -63,12 +66,12 @@ def name_model(version: str, device: str, precision: str) -> None:
 
 def count_cache(*, hit: bool, cache: str = "embeddings", tier: str = "memory") -> None:
     """Count a look-up in one tier of the cache of `embeddings` or of decoded `images`."""
-    (CACHE_HITS if hit else CACHE_MISSES).labels(cache, tier).inc()
+    _of(CACHE_HITS if hit else CACHE_MISSES, cache, tier).inc()
 
 
 def count_cache_fault(tier: str, fault: str) -> None:
     """Count what went wrong in a tier: `read`, `write`, `broken`, `dropped`."""
-    CACHE_FAULTS.labels(tier, fault).inc()
+    _of(CACHE_FAULTS, tier, fault).inc()
 
 
 def count_encode() -> None:
@@ -88,13 +91,19 @@ def count_labeled() -> None:
 
 def count_error(error: Exception) -> None:
     """Count an error by the name of its class."""
-    ERRORS.labels(type(error).__name__).inc()
+    _of(ERRORS, type(error).__name__).inc()
 
 
 def count_request(endpoint: str, status: int, seconds: float) -> None:
     """Count and time an answered request."""
-    REQUESTS.labels(endpoint, str(status)).inc()
-    REQUEST_SECONDS.labels(endpoint).observe(seconds)
+    _of(REQUESTS, endpoint, str(status)).inc()
+    _of(REQUEST_SECONDS, endpoint).observe(seconds)
+
+
+@functools.cache
+def _of(metric: Metric, *labels: str) -> Metric:
+    """The metric with these labels, looked up once: labels have few values each."""
+    return metric.labels(*labels)
 
 
 def exposition() -> bytes:
