@@ -9,7 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import orjson
+
 from sam_backend.joins import Place
+from sam_backend.labelstudio.streams import Streams
 from sam_backend.notes import Notes, Shelf
 
 SECONDS = 10.0
@@ -21,7 +24,10 @@ Result = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Answered:
-    result: Result
+    """A region as JSON: it is noted again with each answer that follows, and read when a click may be meant for it."""
+
+    region_id: str
+    text: str
     prompt_ids: frozenset[str]
     at: float
 
@@ -36,18 +42,19 @@ class Recent:
 
     def __init__(self, shelf: Shelf | None = None, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
+        self._streams = Streams()
         self._notes = Notes("answered", tuple[_Answered, ...], shelf, seconds=SECONDS, most=_MOST_PLACES, clock=clock)
 
     def remember(self, place: Place, prompt_ids: Sequence[str], results: Sequence[Mapping[str, Any]]) -> None:
         """Keep an answer: its brush results, and the prompts that it is the answer to."""
         if not results:
             return
-        now = self._clock()
-        new = [_Answered(dict(result), frozenset(prompt_ids), now) for result in results]
+        asked, now = frozenset(prompt_ids), self._clock()
+        new = [_Answered(result["id"], orjson.dumps(dict(result)).decode(), asked, now) for result in results]
         ids = {result["id"] for result in results}
 
         def with_new(known: tuple[_Answered, ...] | None) -> tuple[_Answered, ...]:
-            others = (one for one in known or () if one.result["id"] not in ids and one.at > now - SECONDS)
+            others = (one for one in known or () if one.region_id not in ids and one.at > now - SECONDS)
             return (*others, *new)[-_MOST_MASKS:]
 
         self._notes.change(place.key, with_new)
@@ -56,4 +63,8 @@ class Recent:
         """What was answered to other prompts than these, by region id; an answer to some of these is not done yet."""
         asked, oldest = frozenset(prompt_ids), self._clock() - SECONDS
         known = self._notes.get(place.key) or ()
-        return {one.result["id"]: one.result for one in known if one.at > oldest and not one.prompt_ids & asked}
+        return {
+            one.region_id: self._streams.loads(one.text.encode())
+            for one in known
+            if one.at > oldest and not one.prompt_ids & asked
+        }

@@ -25,7 +25,7 @@ from sam_backend.sam.types import Prompt, Size
 logger = logging.getLogger(__name__)
 
 
-MOST_CLICKS = 256
+MOST_CLICKS = 1000
 """For one mask. Nobody places as many; decoding them takes memory and time with each."""
 
 
