@@ -61,9 +61,8 @@ def configure(level: str, stream: TextIO | None = None) -> None:
     logging.basicConfig(level=level, handlers=[handler(stream or sys.stderr)], force=True)
     # At DEBUG it prints addresses, and an address can carry a signature that opens the image.
     logging.getLogger("urllib3").setLevel(logging.WARNING)
-    # What no line shows is not looked for: the caller, the process.
-    logging._srcfile = None  # noqa: SLF001 - as logging's own documentation says
-    logging.logProcesses = logging.logMultiprocessing = logging.logThreads = False
+    # No line shows where it was written, so nobody looks for it; logging's documentation has no other way to say so.
+    logging._srcfile = None  # noqa: SLF001
 
 
 def handler(stream: TextIO) -> logging.Handler:

@@ -13,7 +13,6 @@ import logging
 import selectors
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from typing import Any
 
@@ -54,7 +53,7 @@ class Connection(TConn):
     def init(self) -> None:
         """Called by the thread that answers: the request is read from memory, the answer has to be taken in time."""
         self.sock.settimeout(self.terms.body_seconds)
-        self.parser = http.get_parser(self.cfg, _taken(self.receipt.pieces), self.client)
+        self.parser = http.get_parser(self.cfg, self.receipt.taken(), self.client)
 
 
 class Worker(DrainingWorker):
@@ -217,12 +216,6 @@ class Worker(DrainingWorker):
 
 def _peer(conn: Connection) -> str:
     return str(conn.client[0]) if isinstance(conn.client, tuple) else "-"
-
-
-def _taken(pieces: list[bytearray]) -> Iterator[bytes]:
-    """The pieces, each given up as soon as it is read."""
-    while pieces:
-        yield bytes(pieces.pop(0))
 
 
 def _too_slow(conn: Connection) -> SlowRequestError:
