@@ -1,12 +1,13 @@
 """What replicas and a restart note for each other, on a real Redis and in a real folder."""
 
+import fcntl
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from sam_backend.cache import redis_link
+from sam_backend.cache import disk, redis_link
 from sam_backend.cache.disk import DiskCache
 from sam_backend.cache.redis_link import RedisLink
 from sam_backend.cache.redis_store import RedisStore
@@ -129,6 +130,20 @@ def test_a_folder_that_cannot_be_written_leaves_it_to_memory(tmp_path: Path) -> 
     (tmp_path / "cache").write_text("in its place")
     assert add(notes, "x") == ("x",)
     assert notes.get("a") == ("x",)
+
+
+def test_a_process_that_stopped_in_the_middle_of_a_change_stops_nobody_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(disk, "LOCK_SECONDS", 0.05)
+    notes = words(DiskCache(tmp_path, 10**6))
+    add(notes, "x")
+    with (tmp_path / "lock").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert add(notes, "y") == ("x", "y")
+        assert notes.get("a") == ("x", "y")
+    assert add(notes, "z") == ("x", "y", "z")
+    assert words(DiskCache(tmp_path, 10**6)).get("a") == ("x", "y", "z")
 
 
 # ------------------------------------------------------------------------------------------------ what is noted

@@ -10,9 +10,12 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import IO
 
 from sam_backend.cache import frame
 from sam_backend.cache.budget import TEMPORARY, Budget
@@ -20,6 +23,9 @@ from sam_backend.cache.faults import Faults
 from sam_backend.cache.frame import BrokenEntryError, Part
 
 _LOCK = "lock"
+
+LOCK_SECONDS = 1.0
+"""How long one waits for another process to have made its change."""
 
 
 class DiskCache:
@@ -38,6 +44,7 @@ class DiskCache:
         self._folder = folder
         self._budget = Budget(folder, max_bytes)
         self._faults = Faults(self.name)
+        self._changes = threading.Lock()
 
     def get(self, key: str) -> memoryview | None:
         """What was put under `key`, byte for byte, now the most recently used; or None."""
@@ -101,14 +108,30 @@ class DiskCache:
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
-        """No other thread or process is in here; the lock of one that died is free."""
-        with (self._folder / _LOCK).open("ab") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        """No other thread or process is in here; the lock of one that died is free.
+
+        Raises:
+            BlockingIOError: a process has it that does not go on.
+        """
+        with self._changes, (self._folder / _LOCK).open("ab") as lock:
+            end = time.monotonic() + LOCK_SECONDS
+            while not _locked(lock, is_last=time.monotonic() > end):
+                time.sleep(0.002)
             yield
 
     def _path(self, key: str) -> Path:
         name = hashlib.sha256(key.encode()).hexdigest()
         return self._folder / name[:2] / name
+
+
+def _locked(file: IO[bytes], *, is_last: bool) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        if is_last:
+            raise
+        return False
+    return True
 
 
 def _write(path: Path, parts: Sequence[Part]) -> None:
